@@ -1,0 +1,31 @@
+#include "fuzz.h"
+
+#include <string.h>
+
+#include "../wire/probe_args.h"
+
+/* An error is one printable line; its memory is exactly as large as promised. */
+static void require_one_line(const char *error)
+{
+	size_t length = strlen(error);
+
+	REQUIRE(length > 0 && length < PROBE_ARGS_ERROR_BYTES);
+	for (size_t i = 0; i < length; i++)
+		REQUIRE(error[i] >= ' ' && error[i] <= '~');
+	REQUIRE(error[length - 1] == ')');
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1);
+	char *error = calloc(1, PROBE_ARGS_ERROR_BYTES);
+	struct probe_args args;
+
+	memcpy(text, data, size);
+	text[size] = '\0';
+	if (probe_args_parse(text, &args, error) == PROBE_ARGS_BAD)
+		require_one_line(error);
+	free(error);
+	free(text);
+	return 0;
+}

@@ -1,0 +1,15 @@
+#include "fuzz.h"
+
+#include "../tests/naive_options.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct mptcp_facts actual, expected;
+
+	if (size > TCP_OPTIONS_MAX_BYTES)
+		return 0;
+	actual = tcp_options_find_mptcp(data, size);
+	expected = naive_find_mptcp(data, size);
+	REQUIRE(same_facts(&actual, &expected));
+	return 0;
+}

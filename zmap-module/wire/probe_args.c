@@ -1,0 +1,166 @@
+#include "probe_args.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cursor.h"
+#include "hex.h"
+
+struct slice {
+	const char *text;
+	size_t length;
+};
+
+static bool slice_is(struct slice slice, const char *word)
+{
+	return slice.length == strlen(word) &&
+	       memcmp(slice.text, word, slice.length) == 0;
+}
+
+static bool set_probe(struct slice value, struct probe_args *args)
+{
+	if (slice_is(value, "v0"))
+		args->probe = PROBE_V0;
+	else if (slice_is(value, "v1"))
+		args->probe = PROBE_V1;
+	else if (slice_is(value, "plain"))
+		args->probe = PROBE_PLAIN;
+	else
+		return false;
+	return true;
+}
+
+static bool set_key(struct slice value, struct probe_args *args)
+{
+	static const char prefix[] = "static:";
+	const size_t prefix_length = sizeof prefix - 1;
+	uint8_t bytes[sizeof(uint64_t)];
+	struct cursor key = cursor_over(bytes, sizeof bytes);
+
+	if (slice_is(value, "weight16")) {
+		args->key.method = KEY_WEIGHT16;
+		return true;
+	}
+	if (value.length != prefix_length + 2 * sizeof bytes ||
+	    memcmp(value.text, prefix, prefix_length) != 0 ||
+	    !hex_decode(value.text + prefix_length, bytes, sizeof bytes))
+		return false;
+	args->key.method = KEY_STATIC;
+	args->key.fixed = cursor_u64(&key);
+	return true;
+}
+
+static bool set_options(struct slice value, struct probe_args *args)
+{
+	if (slice_is(value, "linux"))
+		args->options = OPTIONS_LINUX;
+	else if (slice_is(value, "bare"))
+		args->options = OPTIONS_BARE;
+	else
+		return false;
+	return true;
+}
+
+static const struct argument {
+	const char *name;
+	const char *allowed;
+	bool (*set)(struct slice value, struct probe_args *args);
+} arguments[] = {
+    {"probe", "v0, v1 or plain", set_probe},
+    {"key", "weight16, or static: and 16 hex digits", set_key},
+    {"options", "linux or bare", set_options},
+};
+
+#define ALLOWED_NAMES "(allowed: probe, key, options, or help alone)"
+#define ARGUMENT_COUNT (sizeof arguments / sizeof arguments[0])
+
+static const struct argument *find_argument(struct slice name)
+{
+	for (size_t i = 0; i < ARGUMENT_COUNT; i++) {
+		if (slice_is(name, arguments[i].name))
+			return &arguments[i];
+	}
+	return NULL;
+}
+
+static enum probe_args_status bad(char error[PROBE_ARGS_ERROR_BYTES], const char *format,
+				  ...) __attribute__((format(printf, 2, 3)));
+
+/* What the user typed goes into the line: only printable ASCII keeps it one line. */
+static enum probe_args_status bad(char error[PROBE_ARGS_ERROR_BYTES], const char *format,
+				  ...)
+{
+	va_list values;
+
+	va_start(values, format);
+	vsnprintf(error, PROBE_ARGS_ERROR_BYTES, format, values);
+	va_end(values);
+	for (char *c = error; *c != '\0'; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	return PROBE_ARGS_BAD;
+}
+
+/* For "%.*s": the head of a slice, short enough to leave room for the allowed values. */
+#define SHOWN_CHARACTERS 40
+#define SHOWN(slice)                                                                     \
+	(int)((slice).length < SHOWN_CHARACTERS ? (slice).length : SHOWN_CHARACTERS),    \
+	    (slice).text
+
+static enum probe_args_status parse_one(struct slice item, unsigned *seen,
+					struct probe_args *args, char *error)
+{
+	const char *equals = memchr(item.text, '=', item.length);
+	struct slice name = item, value = {"", 0};
+	const struct argument *argument;
+	unsigned bit;
+
+	if (equals != NULL) {
+		name.length = (size_t)(equals - item.text);
+		value.text = equals + 1;
+		value.length = item.length - name.length - 1;
+	}
+	argument = find_argument(name);
+	if (argument == NULL)
+		return bad(error, "unknown name '%.*s' " ALLOWED_NAMES, SHOWN(name));
+	bit = 1u << (argument - arguments);
+	if (*seen & bit)
+		return bad(error, "'%s' is given twice (allowed: once)", argument->name);
+	*seen |= bit;
+	if (!argument->set(value, args))
+		return bad(error, "bad value '%.*s' for '%s' (allowed: %s)", SHOWN(value),
+			   argument->name, argument->allowed);
+	return PROBE_ARGS_OK;
+}
+
+enum probe_args_status probe_args_parse(const char *text, struct probe_args *args,
+					char error[PROBE_ARGS_ERROR_BYTES])
+{
+	unsigned seen = 0;
+	size_t length;
+
+	*args = (struct probe_args){
+	    .probe = PROBE_V1,
+	    .key = {.method = KEY_WEIGHT16},
+	    .options = OPTIONS_LINUX,
+	};
+	if (text == NULL || *text == '\0')
+		return PROBE_ARGS_OK;
+	if (strcmp(text, "help") == 0)
+		return PROBE_ARGS_HELP_ASKED;
+	length = strlen(text);
+	if (length > PROBE_ARGS_MAX_BYTES)
+		return bad(error, "%zu characters are too many (allowed: %d)", length,
+			   PROBE_ARGS_MAX_BYTES);
+
+	for (;;) {
+		struct slice item = {text, strcspn(text, ",")};
+		enum probe_args_status status = parse_one(item, &seen, args, error);
+
+		if (status != PROBE_ARGS_OK || text[item.length] == '\0')
+			return status;
+		text += item.length + 1;
+	}
+}

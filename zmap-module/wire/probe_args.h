@@ -1,0 +1,34 @@
+/* The text of --probe-args: comma-separated name=value. */
+#ifndef MPCENSUS_PROBE_ARGS_H
+#define MPCENSUS_PROBE_ARGS_H
+
+#include "keys.h"
+#include "syn.h"
+
+/* Lines of at most 80 characters, as ZMap's --help wants them. */
+#define PROBE_ARGS_HELP                                                                  \
+	"--probe-args=name=value,...\n"                                                  \
+	"  probe=v0|v1|plain    MP_CAPABLE version; plain has none (default v1)\n"       \
+	"  key=weight16|static:HEX16\n"                                                  \
+	"                       sender's key of v0 probes: one for each target with\n"   \
+	"                       exactly 16 bits set, or this one (default weight16)\n"   \
+	"  options=linux|bare   the other TCP options: those of a Linux MPTCP\n"         \
+	"                       client, or none (default linux)\n"                       \
+	"  help                 alone: print this list\n"
+
+#define PROBE_ARGS_MAX_BYTES 256
+#define PROBE_ARGS_ERROR_BYTES 256
+
+struct probe_args {
+	enum probe_kind probe;
+	struct key_source key;
+	enum option_set options;
+};
+
+enum probe_args_status { PROBE_ARGS_OK, PROBE_ARGS_HELP_ASKED, PROBE_ARGS_BAD };
+
+/* `text` may be NULL. `error` becomes one line without newline if PROBE_ARGS_BAD. */
+enum probe_args_status probe_args_parse(const char *text, struct probe_args *args,
+					char error[PROBE_ARGS_ERROR_BYTES]);
+
+#endif
