@@ -21,6 +21,8 @@ ZM_CHECK_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/check/%.o,$(ZM_TESTED) 
 	zmap-module/tests/vector.c zmap-module/tests/sample.c zmap-module/tests/fieldset.c)
 ZM_FUZZ_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/fuzz/%.o,$(ZM_WIRE) \
 	zmap-module/tests/sample.c)
+# Lets the Go tests compare pipeline/mptcp with the option walker.
+ZM_WALK_OPTIONS := $(ZM_OUT)/check/tests/walk_options
 ZM_TEST_PROGRAMS := $(patsubst zmap-module/%.c,$(ZM_OUT)/check/%,$(ZM_TESTS))
 ZM_REPLAY_PROGRAMS := $(patsubst zmap-module/fuzz/%.c,$(ZM_OUT)/check/fuzz/%,$(ZM_FUZZ))
 ZM_FUZZ_PROGRAMS := $(patsubst zmap-module/fuzz/%.c,$(ZM_OUT)/fuzz/fuzz/%,$(ZM_FUZZ))
@@ -45,7 +47,7 @@ $(ZM_OUT)/fuzz/%.o: zmap-module/%.c
 	@mkdir -p $(@D)
 	$(ZM_CLANG) $(ZM_CFLAGS) $(ZM_SANITIZE) -fsanitize=fuzzer-no-link -c -o $@ $<
 
-$(ZM_TEST_PROGRAMS): %: %.o $(ZM_CHECK_OBJECTS)
+$(ZM_TEST_PROGRAMS) $(ZM_WALK_OPTIONS): %: %.o $(ZM_CHECK_OBJECTS)
 	$(ZM_CC) $(ZM_SANITIZE) -o $@ $^ -lm
 
 $(ZM_REPLAY_PROGRAMS): %: %.o $(ZM_OUT)/check/fuzz/replay.o $(ZM_CHECK_OBJECTS)
@@ -57,7 +59,7 @@ $(ZM_FUZZ_PROGRAMS): %: %.o $(ZM_FUZZ_OBJECTS)
 .PHONY: test-module fuzz-module format-module check-format-module
 .SECONDARY:
 
-test-module: bin/mptcp.so bin/zmap-mptcp $(ZM_TEST_PROGRAMS) $(ZM_REPLAY_PROGRAMS) ## C unit tests, corpus replay and plug-in load tests
+test-module: bin/mptcp.so bin/zmap-mptcp $(ZM_TEST_PROGRAMS) $(ZM_WALK_OPTIONS) $(ZM_REPLAY_PROGRAMS) ## C unit tests, corpus replay and plug-in load tests
 	@set -e; for test in $(ZM_TEST_PROGRAMS); do $$test; done
 	@set -e; for replay in $(ZM_REPLAY_PROGRAMS); do \
 		$$replay zmap-module/fuzz/corpus/$$(basename $$replay)/*; done

@@ -1,0 +1,239 @@
+// Package netlab runs the lab: network namespaces that hold a simulated
+// Internet and some real hosts, and from which no packet can leave.
+//
+// Up starts one background process, the keeper. It makes the namespaces, plays
+// the population, runs the real hosts and answers on a control socket. When it
+// ends, however it ends, everything is gone. A lock on the state directory,
+// held as long as the keeper lives, says whether a lab is up.
+package netlab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUp says that a lab runs in the directory already.
+var ErrUp = errors.New("the lab is up already: `mpcensus lab down` ends it")
+
+// Up starts a lab in dir with a scenario, given as YAML under a name for error
+// messages, and waits until it is ready.
+//
+// The running program is started again with the arguments `lab keeper`, and
+// must then call Keep.
+func Up(ctx context.Context, dir, scenarioName string, scenarioYAML []byte) (*State, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() // the keeper holds on to it
+	cleanUp(dir)       // after one that was killed
+
+	outside, err := OutsideInode()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(config{dir, scenarioName, scenarioYAML, outside})
+	if err != nil {
+		return nil, err
+	}
+	if os.Geteuid() == 0 {
+		err = startKeeper(ctx, dir, text, lock, false)
+	}
+	// Root inside a container may lack the capability, as others do.
+	if os.Geteuid() != 0 || errors.Is(err, unix.EPERM) {
+		err = startKeeper(ctx, dir, text, lock, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Status(dir)
+}
+
+// lockDir makes the state directory and locks it.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the lab's directory: %w", err)
+	}
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the lab's directory: %w", err)
+	}
+	info, err := lock.Stat()
+	if err == nil && (info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) || info.Mode()&0o022 != 0) {
+		err = errors.New("it is not yours, or others may write to it: name another with --dir")
+	}
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("use the lab's directory %s: %w", dir, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		if err == unix.EWOULDBLOCK {
+			return nil, ErrUp
+		}
+		return nil, fmt.Errorf("lock the lab's directory %s: %w", dir, err)
+	}
+	return lock, nil
+}
+
+func startKeeper(ctx context.Context, dir string, config []byte, lock *os.File, userNamespace bool) error {
+	log, err := os.OpenFile(filepath.Join(dir, logFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the keeper's log: %w", err)
+	}
+	defer log.Close()
+	ready, readyKeeper, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+
+	cmd := exec.Command("/proc/self/exe", "lab", "keeper")
+	cmd.Stdin = bytes.NewReader(config)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{readyFD - 3: readyKeeper, lockFD - 3: lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNET}
+	if userNamespace {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	err = cmd.Start()
+	readyKeeper.Close()
+	if err != nil {
+		if userNamespace {
+			return forbidden(err)
+		}
+		return fmt.Errorf("start the lab's keeper: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	defer stop()
+
+	complaint, err := io.ReadAll(ready)
+	if err != nil {
+		return fmt.Errorf("wait for the lab's keeper: %w", err)
+	}
+	if len(complaint) > 0 {
+		<-ended
+		if userNamespace && strings.Contains(string(complaint), unix.EPERM.Error()) {
+			return forbidden(errors.New(string(complaint)))
+		}
+		return fmt.Errorf("start the lab: %s", complaint)
+	}
+	// The pipe also closes when the keeper dies without a word.
+	select {
+	case err := <-ended:
+		return fmt.Errorf("the lab's keeper ended at once (%v): see %s", err, log.Name())
+	default:
+		return ctx.Err()
+	}
+}
+
+func forbidden(err error) error {
+	return fmt.Errorf("this kernel gives ordinary users no network of their own (%w): run as root, or allow it (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)", err)
+}
+
+// Down ends the lab in dir and waits until it is gone. ErrNotUp where none
+// runs.
+func Down(dir string) error {
+	conn, err := dial(dir)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer *unix.Ucred
+	if cerr := raw.Control(func(fd uintptr) {
+		peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); cerr != nil {
+		return cerr
+	}
+	if err != nil {
+		return fmt.Errorf("identify the lab's keeper: %w", err)
+	}
+	pidfd, err := unix.PidfdOpen(int(peer.Pid), 0)
+	if err != nil {
+		return fmt.Errorf("find the lab's keeper, process %d: %w", peer.Pid, err)
+	}
+	defer unix.Close(pidfd)
+	// Whoever answers on the socket after pidfd_open had that number then, so
+	// it is the keeper and no later process with a number used again.
+	if _, err := ask(conn); err != nil {
+		return err
+	}
+	if err := unix.PidfdSendSignal(pidfd, unix.SIGTERM, nil, 0); err != nil {
+		return fmt.Errorf("end the lab's keeper, process %d: %w", peer.Pid, err)
+	}
+	return waitEnd(pidfd, int(peer.Pid))
+}
+
+func waitEnd(pidfd, pid int) error {
+	const patience = 10 * time.Second
+	deadline := time.Now().Add(patience)
+	for {
+		left := time.Until(deadline)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(max(0, left.Milliseconds())))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fmt.Errorf("wait for the lab's keeper, process %d: %w", pid, err)
+		case n > 0:
+			return nil
+		default:
+			return fmt.Errorf("the lab's keeper, process %d, did not end within %s: end it with `kill -9 %d`", pid, patience, pid)
+		}
+	}
+}
+
+// Command is the command line that runs argv in the scanner's namespace. It is
+// refused when the lab is not isolated. (A Go program cannot enter a user
+// namespace itself, as it has several threads; util-linux's nsenter can.)
+func Command(dir string, argv ...string) ([]string, error) {
+	s, err := Status(dir)
+	if err != nil {
+		return nil, err
+	}
+	if s.Problem != "" {
+		return nil, fmt.Errorf("the lab must not be used: %s", s.Problem)
+	}
+	nsenter, err := exec.LookPath("nsenter")
+	if err != nil {
+		return nil, fmt.Errorf("enter the lab: %w: install util-linux", err)
+	}
+	ns := "/proc/" + strconv.Itoa(s.PID) + "/ns/"
+	enter := []string{nsenter, "--net=" + ns + "net"}
+	ours, err := os.Readlink("/proc/self/ns/user")
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := os.Readlink(ns + "user")
+	if err != nil {
+		return nil, fmt.Errorf("enter the lab: %w: run this as the user who started it", err)
+	}
+	if ours != theirs {
+		enter = append(enter, "--user="+ns+"user", "--preserve-credentials")
+	}
+	return append(append(enter, "--"), argv...), nil
+}

@@ -1,0 +1,215 @@
+// Package scenario describes the population of a simulated Internet: which
+// addresses and ports exist, and how each behaves when it is probed. It opens
+// no socket, so that the truth is known without a running lab.
+package scenario
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// DefaultYAML is the scenario used where none is named.
+//
+//go:embed default.yaml
+var DefaultYAML []byte
+
+// Space holds every simulated address (half of the benchmarking range of
+// RFC 2544; the other half numbers the lab's real hosts and links).
+var Space = netip.MustParsePrefix("198.18.0.0/16")
+
+// ErrScenario is wrapped by every complaint about a scenario's text.
+var ErrScenario = errors.New("bad scenario")
+
+// Scenario is a decoded population.
+type Scenario struct {
+	Seed   uint64
+	Ranges []netip.Prefix // sorted, disjoint, inside Space
+	Ports  []uint16       // sorted
+
+	size       int // addresses in all ranges
+	population map[uint16][]Behaviour
+}
+
+// Parse decodes a scenario; name stands in its errors, before the line.
+func Parse(name string, text []byte) (*Scenario, error) {
+	d := decoder{name: name}
+	s, err := d.scenario(text)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Default is the scenario of DefaultYAML.
+func Default() *Scenario {
+	s, err := Parse("default.yaml", DefaultYAML)
+	if err != nil {
+		panic(err) // embedded text: a test decodes it
+	}
+	return s
+}
+
+type decoder struct{ name string }
+
+func (d decoder) errorf(n *yaml.Node, format string, args ...any) error {
+	return fmt.Errorf("%w: %s:%d: %s", ErrScenario, d.name, n.Line, fmt.Sprintf(format, args...))
+}
+
+func (d decoder) scenario(text []byte) (*Scenario, error) {
+	var doc yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&doc); err != nil {
+		return nil, fmt.Errorf("%w: %s: %v", ErrScenario, d.name, err)
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: %s: a second document: keep one", ErrScenario, d.name)
+	}
+	fields, err := d.mapping(doc.Content[0])
+	if err != nil {
+		return nil, err
+	}
+	s := &Scenario{}
+	var shares *yaml.Node
+	for _, f := range fields {
+		switch f.key.Value {
+		case "seed":
+			if s.Seed, err = strconv.ParseUint(f.value.Value, 10, 64); err != nil {
+				return nil, d.errorf(f.value, "seed %q is not an unsigned number", f.value.Value)
+			}
+		case "ranges":
+			err = d.ranges(s, f.value)
+		case "ports":
+			err = d.ports(s, f.value)
+		case "behaviours":
+			shares = f.value
+		default:
+			err = d.errorf(f.key, "unknown field %q: use seed, ranges, ports, behaviours", f.key.Value)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case s.size == 0:
+		return nil, d.errorf(doc.Content[0], "no ranges: add e.g. ranges: [%s]", Space)
+	case len(s.Ports) == 0:
+		return nil, d.errorf(doc.Content[0], "no ports: add e.g. ports: [80, 443]")
+	case shares == nil:
+		return nil, d.errorf(doc.Content[0], "no behaviours: add e.g. behaviours: {tcp: 0.2}")
+	}
+	counts, err := d.counts(shares, s.size)
+	if err != nil {
+		return nil, err
+	}
+	s.populate(counts)
+	return s, nil
+}
+
+type field struct{ key, value *yaml.Node }
+
+func (d decoder) mapping(n *yaml.Node) ([]field, error) {
+	if n.Kind != yaml.MappingNode {
+		return nil, d.errorf(n, "want fields with values, as in `seed: 1`")
+	}
+	var fields []field
+	for i := 0; i < len(n.Content); i += 2 {
+		f := field{n.Content[i], n.Content[i+1]}
+		if slices.ContainsFunc(fields, func(g field) bool { return g.key.Value == f.key.Value }) {
+			return nil, d.errorf(f.key, "%q stands twice", f.key.Value)
+		}
+		fields = append(fields, f)
+	}
+	return fields, nil
+}
+
+// maxRanges bounds the responder's packet filter: three instructions a range.
+const maxRanges = 64
+
+func (d decoder) ranges(s *Scenario, n *yaml.Node) error {
+	if n.Kind != yaml.SequenceNode || len(n.Content) > maxRanges {
+		return d.errorf(n, "ranges is not a list of at most %d prefixes, as in [%s]", maxRanges, Space)
+	}
+	for _, item := range n.Content {
+		p, err := netip.ParsePrefix(item.Value)
+		switch {
+		case err != nil:
+			return d.errorf(item, "range %q is not a prefix such as %s", item.Value, Space)
+		case p != p.Masked():
+			return d.errorf(item, "range %s has host bits set: write %s", p, p.Masked())
+		case p.Bits() < Space.Bits() || !Space.Contains(p.Addr()):
+			return d.errorf(item, "range %s is not inside %s", p, Space)
+		}
+		for _, q := range s.Ranges {
+			if p.Overlaps(q) {
+				return d.errorf(item, "range %s overlaps %s", p, q)
+			}
+		}
+		s.Ranges = append(s.Ranges, p)
+		s.size += 1 << (32 - p.Bits())
+	}
+	slices.SortFunc(s.Ranges, func(p, q netip.Prefix) int { return p.Addr().Compare(q.Addr()) })
+	return nil
+}
+
+func (d decoder) ports(s *Scenario, n *yaml.Node) error {
+	if n.Kind != yaml.SequenceNode {
+		return d.errorf(n, "ports is not a list, as in [80, 443]")
+	}
+	for _, item := range n.Content {
+		port, err := strconv.ParseUint(item.Value, 10, 16)
+		if err != nil || port == 0 {
+			return d.errorf(item, "port %q is not between 1 and 65535", item.Value)
+		}
+		if slices.Contains(s.Ports, uint16(port)) {
+			return d.errorf(item, "port %d stands twice", port)
+		}
+		s.Ports = append(s.Ports, uint16(port))
+	}
+	slices.Sort(s.Ports)
+	return nil
+}
+
+// counts turns the shares into numbers of addresses. A number with a decimal
+// point is a share of them, one without is a count.
+func (d decoder) counts(n *yaml.Node, size int) (counts [Behaviours]int, err error) {
+	fields, err := d.mapping(n)
+	if err != nil {
+		return counts, err
+	}
+	sum := 0
+	for _, f := range fields {
+		b, err := simulated(f.key.Value)
+		if err != nil {
+			return counts, d.errorf(f.key, "%v", err)
+		}
+		switch f.value.Tag {
+		case "!!float":
+			share, err := strconv.ParseFloat(f.value.Value, 64)
+			if err != nil || !(share >= 0 && share <= 1) {
+				return counts, d.errorf(f.value, "share %q of %s is not between 0.0 and 1.0", f.value.Value, b)
+			}
+			counts[b] = int(math.Round(share * float64(size)))
+		case "!!int":
+			count, err := strconv.ParseUint(f.value.Value, 10, 31)
+			if err != nil {
+				return counts, d.errorf(f.value, "count %q of %s is not a number of addresses", f.value.Value, b)
+			}
+			counts[b] = int(count)
+		default:
+			return counts, d.errorf(f.value, "%q of %s is neither a share (0.25) nor a count (25)", f.value.Value, b)
+		}
+		if sum += counts[b]; sum > size {
+			return counts, d.errorf(f.key, "%s and what stands before it need %d addresses, the ranges have %d: lower the shares", b, sum, size)
+		}
+	}
+	return counts, nil
+}

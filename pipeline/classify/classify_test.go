@@ -1,0 +1,632 @@
+package classify
+
+import (
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/mpcensus/mpcensus/pipeline/dataset"
+	"github.com/mpcensus/mpcensus/pipeline/keys"
+	"github.com/mpcensus/mpcensus/schemas"
+)
+
+var (
+	scanV0    = Scan{"20261123T080000Z-ipv4-443-v0", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "v0"}}
+	scanV1    = Scan{"20261123T090000Z-ipv4-443-v1", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "v1"}}
+	scanPlain = Scan{"20261123T100000Z-ipv4-443-plain", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "plain"}}
+	scanIPv6  = Scan{"20261123T110000Z-ipv6-80-v1", dataset.Partition{Date: "2026-11-23", Family: "ipv6", Port: 80, Probe: "v1"}}
+)
+
+// Each rule by itself. Keys are written out, so that the reasons can be checked by hand.
+func TestVerdicts(t *testing.T) {
+	const (
+		sent  = 0x0123_4080_0012_3401 // weight 12
+		fresh = 0x9e37_79b9_7f4a_7c15 // weight 38
+	)
+	wrongVersion := capableV1("192.0.2.1", fresh)
+	noKey := synack("192.0.2.1", "capable")
+	noKey.version, noKey.length = 1, 4
+	malformed := synack("192.0.2.1", "malformed")
+	malformed.length = 8
+	one := func(r ...reply) []reply { return r }
+	v0 := func(key uint64) []reply { return one(capableV0("192.0.2.1", key, sent)) }
+	v1 := func(key uint64) []reply { return one(capableV1("192.0.2.1", key)) }
+
+	for _, test := range []struct {
+		name    string
+		scan    Scan
+		replies []reply
+		verdict string
+		reasons string
+	}{
+		{"rst", scanV0, one(rst("192.0.2.1")), "closed", "rst"},
+		{"icmp", scanV0, one(icmp("192.0.2.1", "198.18.0.7", 3, 1)), "unreachable", "icmp: type 3 code 1 from 198.18.0.7"},
+		{"icmp then rst", scanV0, one(icmp("192.0.2.1", "198.18.0.7", 3, 1).at(1), rst("192.0.2.1").at(2)), "closed", "rst"},
+		{"rst then synack", scanV0, one(rst("192.0.2.1").at(1), synack("192.0.2.1", "none").at(2)), "no-mptcp", "no-mp-capable"},
+		{"stock row", scanV0, one(synack("192.0.2.1", "")), "no-mptcp", "no-mp-capable: options not recorded"},
+		{"other subtype", scanV0, one(synack("192.0.2.1", "other")), "no-mptcp", "other-subtype"},
+		{"malformed", scanV0, one(malformed), "implausible", "malformed-option: length 8"},
+		{"malformed, no length", scanV0, one(synack("192.0.2.1", "malformed")), "implausible", "malformed-option"},
+		{"plain", scanPlain, v1(fresh), "implausible", "unsolicited-mp-capable"},
+		{"wrong version", scanV0, one(wrongVersion), "implausible", "wrong-version: 1"},
+		{"v1 answered as v0", scanV1, v0(fresh), "implausible", "wrong-version: 0"},
+		{"v0 echo", scanV0, v0(sent), "mirrored", "key-echo: distance 0"},
+		{"v1 echo", scanV1, one(echoV1("192.0.2.1")), "mirrored", "option-echo: length 4"},
+		{"near", scanV0, v0(sent ^ 0x8001_0001_0001_0101), "tampered", "key-distance: 6 bits, chance 9.0e-12"},
+		{"at the limit", scanV0, v0(sent ^ 0x0101_0101_0101_0101), "tampered", "key-distance: 8 bits, chance 5.6e-10"},
+		{"beyond the limit", scanV0, v0(sent ^ 0x0101_0101_0101_0103), "potential", "key-plausible: weight 15, distance 9"},
+		{"complement", scanV0, v0(^uint64(sent)), "tampered", "key-distance: 64 bits, chance 1.1e-19"},
+		{"half kept", scanV0, v0(sent&^0xffffffff | fresh&0xffffffff), "tampered", "bytes-kept: 4 of 8"},
+		{"three bytes kept", scanV0, v0(sent&^0xffffffffff | fresh&0xffffffffff), "potential", "key-plausible: weight 28, distance 18"},
+		{"reversed", scanV0, v0(bits.ReverseBytes64(sent)), "tampered", "key-reversed"},
+		{"halves", scanV0, v0(bits.RotateLeft64(sent, 32)), "tampered", "key-swapped: 32-bit halves swapped"},
+		{"no key", scanV0, one(noKey), "implausible", "wrong-version: 1 | option-echo: length 4"},
+		{"zero key", scanV1, v1(0), "implausible", "zero-key | low-entropy: 1 byte values"},
+		{"low entropy", scanV1, v1(0x0101_ff01_01ff_0100), "implausible", "low-entropy: 3 byte values"},
+		{"four byte values", scanV1, v1(0x0102_ff01_01ff_0100), "potential", "key-plausible: weight 21"},
+		{"potential", scanV0, v0(fresh), "potential", "key-plausible: weight 38, distance 30"},
+		{"potential v1", scanV1, v1(fresh), "potential", "key-plausible: weight 38"},
+		{"repeated", scanV1, one(capableV1("192.0.2.1", fresh), capableV1("192.0.2.2", fresh)), "implausible", "repeated-key: 2 targets"},
+		{"replayed", scanV0, one(capableV0("192.0.2.1", fresh, sent), capableV0("192.0.2.2", 1, fresh)), "tampered", "key-replayed: sent to 192.0.2.2"},
+		{"duplicate", scanV1, one(capableV1("192.0.2.1", fresh).at(1), capableV1("192.0.2.1", fresh).at(2)), "potential", "key-plausible: weight 38"},
+		{"earliest decides", scanV1, one(capableV1("192.0.2.1", 0).at(2), capableV1("192.0.2.1", fresh).at(1)), "potential",
+			"key-plausible: weight 38 | conflicting-replies: 2"},
+		{"first row decides", scanV1, one(capableV1("192.0.2.1", fresh), capableV1("192.0.2.1", 0)), "potential",
+			"key-plausible: weight 38 | conflicting-replies: 2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			addScan(t, dir, test.scan, test.replies)
+			classify(t, dir, test.scan)
+			got := readHosts(t, dir, test.scan)[0]
+			if reasons := strings.Join(got.reasons, " | "); got.verdict != test.verdict || reasons != test.reasons {
+				t.Errorf("got  %s: %s\nwant %s: %s", got.verdict, reasons, test.verdict, test.reasons)
+			}
+		})
+	}
+}
+
+// model is the rules written again, row by row and slowly. Only the tests on a single key and on
+// weights are shared with the SQL; package keys has its own models of them.
+func model(scan Scan, replies []reply) (hosts []host) {
+	rank := map[string]int{"synack": 0, "rst": 1, "icmp": 2}
+	earlier := func(a, b reply) bool { // a came after b in the files
+		switch {
+		case rank[a.classification] != rank[b.classification]:
+			return rank[a.classification] < rank[b.classification]
+		case a.time < 0 || b.time < 0:
+			return a.time >= 0 && b.time < 0
+		}
+		return a.time < b.time
+	}
+	decides := make(map[string]reply)
+	count := make(map[string]int)
+	kinds := make(map[string]map[string]bool)
+	for _, r := range replies {
+		if d, ok := decides[r.saddr]; !ok || earlier(r, d) {
+			decides[r.saddr] = r
+		}
+		count[r.saddr]++
+		if r.classification == "synack" {
+			if kinds[r.saddr] == nil {
+				kinds[r.saddr] = make(map[string]bool)
+			}
+			r.time, r.sent = 0, nil
+			key := "none"
+			if r.key != nil {
+				key = fmt.Sprint(*r.key)
+				r.key = nil
+			}
+			kinds[r.saddr][fmt.Sprint(r, key)] = true
+		}
+	}
+	// A key as far as it is the target's own.
+	strange := func(r reply) *uint64 {
+		if r.classification != "synack" || r.mptcp != "capable" || r.echo() {
+			return nil
+		}
+		return r.key
+	}
+
+	judge := func(r reply) (verdict string, reasons []string) {
+		hit := func(v, reason string) {
+			if verdict == "" {
+				verdict = v
+			}
+			reasons = append(reasons, reason)
+		}
+		switch {
+		case r.classification == "rst":
+			hit("closed", "rst")
+			return
+		case r.classification == "icmp":
+			hit("unreachable", fmt.Sprintf("icmp: type %d code %d from %s", r.icmpType, r.code, r.responder))
+			return
+		case r.mptcp == "":
+			hit("no-mptcp", "no-mp-capable: options not recorded")
+			return
+		case r.mptcp == "none":
+			hit("no-mptcp", "no-mp-capable")
+			return
+		case r.mptcp == "other":
+			hit("no-mptcp", "other-subtype")
+			return
+		case r.mptcp == "malformed" && r.length < 0:
+			hit("implausible", "malformed-option")
+			return
+		case r.mptcp == "malformed":
+			hit("implausible", fmt.Sprint("malformed-option: length ", r.length))
+			return
+		}
+		if scan.Probe == "plain" {
+			hit("implausible", "unsolicited-mp-capable")
+		} else if "v"+fmt.Sprint(r.version) != scan.Probe {
+			hit("implausible", fmt.Sprint("wrong-version: ", r.version))
+		}
+		if r.echo() {
+			if r.key == nil {
+				hit("mirrored", "option-echo: length 4")
+			} else {
+				hit("mirrored", "key-echo: distance 0")
+			}
+		} else if r.key == nil {
+			hit("implausible", "no-key")
+		}
+		key := strange(r)
+		if key == nil {
+			return
+		}
+		owner := ""
+		for _, other := range replies {
+			if other.sent != nil && *other.sent == *key && (owner == "" || other.saddr < owner) {
+				owner = other.saddr
+			}
+		}
+		if owner != "" {
+			hit("tampered", "key-replayed: sent to "+owner)
+		}
+		if r.sent != nil {
+			d := bits.OnesCount64(*key ^ *r.sent)
+			if d <= 8 || d >= 56 {
+				hit("tampered", fmt.Sprintf("key-distance: %d bits, chance %.1e", d, keys.DistanceChance(d)))
+			}
+			if n := keys.BytesKept(*key, *r.sent); n >= 4 {
+				hit("tampered", fmt.Sprintf("bytes-kept: %d of 8", n))
+			}
+			switch how := keys.Rearranged(*key, *r.sent); how {
+			case "":
+			case "reversed":
+				hit("tampered", "key-reversed")
+			default:
+				hit("tampered", "key-swapped: "+how)
+			}
+		}
+		if *key == 0 {
+			hit("implausible", "zero-key")
+		}
+		if n := keys.ByteValues(*key); n <= 3 {
+			hit("implausible", fmt.Sprintf("low-entropy: %d byte values", n))
+		}
+		targets := 0
+		for _, other := range decides {
+			if k := strange(other); k != nil && *k == *key {
+				targets++
+			}
+		}
+		if targets > 1 {
+			hit("implausible", fmt.Sprintf("repeated-key: %d targets", targets))
+		}
+		return
+	}
+
+	var left keys.Histogram
+	for _, r := range decides {
+		if verdict, _ := judge(r); verdict == "" {
+			left[bits.OnesCount64(*r.key)]++
+		}
+	}
+	weights := keys.TestWeights(left)
+	for saddr, r := range decides {
+		verdict, reasons := judge(r)
+		if verdict == "" {
+			verdict = "potential"
+			weight := bits.OnesCount64(*r.key)
+			for _, w := range weights.Condemned() {
+				if w.Weight == weight {
+					verdict = "implausible"
+				}
+			}
+			if w := weights.Weights[weight]; w.Outlier {
+				reasons = append(reasons, fmt.Sprintf("weight-outlier: weight %d, p %s, excess %.4g %%", weight, keys.FormatP(w.P), 100*w.Excess))
+			}
+			if verdict == "potential" {
+				reason := fmt.Sprintf("key-plausible: weight %d", weight)
+				if r.sent != nil {
+					reason += fmt.Sprintf(", distance %d", bits.OnesCount64(*r.key^*r.sent))
+				}
+				reasons = append(reasons, reason)
+			}
+		}
+		if n := len(kinds[saddr]); n > 1 {
+			reasons = append(reasons, fmt.Sprintf("conflicting-replies: %d", n))
+		}
+		hosts = append(hosts, host{saddr, verdict, reasons, count[saddr]})
+	}
+	slices.SortFunc(hosts, func(a, b host) int {
+		return netip.MustParseAddr(a.target).Compare(netip.MustParseAddr(b.target))
+	})
+	return hosts
+}
+
+// randomReplies draws from pools small enough that keys, targets and times collide.
+func randomReplies(rng *rand.Rand, scan Scan, n int) (replies []reply) {
+	address := func() string {
+		if scan.Family == "ipv6" {
+			return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 7: byte(rng.IntN(3)), 15: byte(rng.IntN(n / 6))}).String()
+		}
+		return netip.AddrFrom4([4]byte{198, 18, byte(rng.IntN(n/200 + 1)), byte(rng.IntN(256))}).String()
+	}
+	sentTo := make(map[string]uint64)
+	var known []uint64
+	for range n {
+		saddr := address()
+		sent, ok := sentTo[saddr]
+		if !ok {
+			sent = weight16(rng)
+			if rng.IntN(10) == 0 && len(known) > 0 {
+				sent = 0x0f0f_0f0f_0000_0000 // as if static
+			}
+			sentTo[saddr] = sent
+		}
+		key := rng.Uint64()
+		switch rng.IntN(16) {
+		case 0:
+			key = sent
+		case 1:
+			key = sent
+			for range 1 + rng.IntN(12) {
+				key ^= 1 << rng.IntN(64)
+			}
+		case 2:
+			key = sent&^(1<<(8*rng.IntN(8))-1) | key&(1<<(8*rng.IntN(8))-1)
+		case 3:
+			key = []uint64{bits.ReverseBytes64(sent), bits.RotateLeft64(sent, 32), bits.RotateLeft64(sent, 16), ^sent}[rng.IntN(4)]
+		case 4:
+			key = []uint64{0, 0x42, 0x4242_4242_4242_4242, 0x0102_0301_0203_0102}[rng.IntN(4)]
+		case 5:
+			if len(known) > 0 {
+				key = known[rng.IntN(len(known))]
+			}
+		case 6:
+			key = 0
+			for range 5 {
+				key |= 1 << rng.IntN(64)
+			}
+		}
+		known = append(known, key, sent)
+
+		var r reply
+		switch rng.IntN(12) {
+		case 0:
+			r = rst(saddr)
+		case 1:
+			r = icmp(saddr, "198.18.0.7", 3, rng.IntN(4))
+		case 2:
+			r = synack(saddr, []string{"none", "other", "malformed", ""}[rng.IntN(4)])
+			if r.mptcp == "malformed" {
+				r.length = rng.IntN(9) - 1
+			}
+		case 3:
+			r = echoV1(saddr)
+			r.version = rng.IntN(2)
+		case 4:
+			r = capableV1(saddr, key)
+		default:
+			if r = capableV1(saddr, key); scan.Probe == "v0" {
+				r = capableV0(saddr, key, sent)
+			}
+		}
+		if r.time = rng.IntN(n); rng.IntN(4) == 0 {
+			r.time = -1
+		}
+		replies = append(replies, r)
+	}
+	return replies
+}
+
+func TestAgainstModel(t *testing.T) {
+	for seed := range uint64(3) {
+		for _, scan := range []Scan{scanV0, scanV1, scanPlain, scanIPv6} {
+			rng := rand.New(rand.NewPCG(seed, uint64(scan.Port)))
+			replies := randomReplies(rng, scan, []int{60, 700, 3000}[seed])
+			dir := t.TempDir()
+			cut := rng.IntN(len(replies))
+			addScan(t, dir, scan, replies[:cut], replies[cut:])
+			result := classify(t, dir, scan)
+
+			got, want := readHosts(t, dir, scan), model(scan, replies)
+			if len(got) != len(want) {
+				t.Fatalf("seed %d, %s: %d hosts, want %d", seed, scan.ID, len(got), len(want))
+			}
+			verdicts := make(map[string]uint64)
+			for i := range got {
+				verdicts[got[i].verdict]++
+				if !reflect.DeepEqual(got[i], want[i]) {
+					t.Fatalf("seed %d, %s:\n got %v\nwant %v", seed, scan.ID, got[i], want[i])
+				}
+			}
+			if !reflect.DeepEqual(result.Verdicts, verdicts) {
+				t.Errorf("seed %d, %s: result counts %v, file %v", seed, scan.ID, result.Verdicts, verdicts)
+			}
+		}
+	}
+}
+
+// A lab in small: the truth of each target is known, and the certain verdicts have no exception.
+func TestCensus(t *testing.T) {
+	for seed := range uint64(3) {
+		rng := rand.New(rand.NewPCG(seed, 16))
+		var replies []reply
+		var truth []string
+		add := func(verdict string, n int, key func(sent uint64) uint64) {
+			for range n {
+				i := len(truth)
+				sent := weight16(rng)
+				replies = append(replies, capableV0(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String(), key(sent), sent))
+				truth = append(truth, verdict)
+			}
+		}
+		add("potential", 2600, func(uint64) uint64 { return rng.Uint64() })
+		add("mirrored", 6000, func(sent uint64) uint64 { return sent })
+		add("tampered", 200, func(sent uint64) uint64 { return sent ^ 1<<rng.IntN(32) ^ 1<<(32+rng.IntN(32)) })
+		add("tampered", 200, func(sent uint64) uint64 { return sent ^ (1 + rng.Uint64N(255)) })
+		add("tampered", 200, bits.ReverseBytes64)
+		add("implausible", 200, func(uint64) uint64 { return 0xdead_beef_0bad_cafe })
+		add("implausible", 200, func(uint64) uint64 { return uint64(rng.IntN(256)) << 8 })
+		add("implausible", 200, func(uint64) uint64 { // weight 5, spread out: for the weight test alone
+			return 1<<rng.IntN(12) | 1<<(12+rng.IntN(12)) | 1<<(24+rng.IntN(12)) | 1<<(36+rng.IntN(12)) | 1<<(48+rng.IntN(16))
+		})
+
+		dir := t.TempDir()
+		addScan(t, dir, scanV0, replies)
+		result := classify(t, dir, scanV0)
+		for i, h := range readHosts(t, dir, scanV0) {
+			if h.verdict != truth[i] {
+				t.Errorf("seed %d: want %s, got %v", seed, truth[i], h)
+			}
+		}
+		outliers := result.Returned.Outliers()
+		if !slices.ContainsFunc(outliers, func(w keys.Weight) bool { return w.Weight == 16 && w.Observed > 6000 }) {
+			t.Errorf("seed %d: weight 16 is not among the outliers %v", seed, outliers)
+		}
+	}
+}
+
+// An excess of hosts at a weight where genuine ones are expected too is named, but condemns none.
+func TestExcessAmongGenuineHostsIsInformation(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var replies []reply
+	for i := range 2600 {
+		replies = append(replies, capableV1(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String(), rng.Uint64()))
+	}
+	for i := range 500 {
+		replies = append(replies, capableV1(netip.AddrFrom4([4]byte{198, 19, byte(i >> 8), byte(i)}).String(), weight16(rng)<<32|weight16(rng)>>32))
+	}
+	dir := t.TempDir()
+	addScan(t, dir, scanV1, replies)
+	classify(t, dir, scanV1)
+	informed := 0
+	for _, h := range readHosts(t, dir, scanV1) {
+		genuine := strings.HasPrefix(h.target, "198.18.")
+		if genuine && h.verdict != "potential" {
+			t.Errorf("genuine: %v", h)
+		}
+		if h.verdict == "potential" && len(h.reasons) > 1 && strings.HasPrefix(h.reasons[0], "weight-outlier: ") {
+			informed++
+		}
+	}
+	if informed == 0 {
+		t.Error("no potential host carries the outlying weight as information")
+	}
+}
+
+func TestFewHosts(t *testing.T) {
+	mirrors := func(n int) (replies []reply) {
+		rng := rand.New(rand.NewPCG(1, 1))
+		for i := range n {
+			key := weight16(rng)
+			replies = append(replies, capableV0(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}).String(), key, key))
+		}
+		return replies
+	}
+	for name, test := range map[string]struct {
+		replies []reply
+		want    map[string]uint64
+	}{
+		"no reply":    {nil, map[string]uint64{}},
+		"one host":    {[]reply{capableV1("198.18.0.1", 7)}, map[string]uint64{"implausible": 1}},
+		"all mirrors": {mirrors(200), map[string]uint64{"mirrored": 200}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			addScan(t, dir, scanV0, test.replies)
+			if got := classify(t, dir, scanV0); !reflect.DeepEqual(got.Verdicts, test.want) {
+				t.Errorf("got %v, want %v", got.Verdicts, test.want)
+			}
+			if n := len(readHosts(t, dir, scanV0)); n != len(test.replies) {
+				t.Errorf("%d hosts in the file", n)
+			}
+		})
+	}
+}
+
+// Running again replaces the scan's file by the same bytes, and touches no other.
+func TestAgain(t *testing.T) {
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(3, 3))
+	addScan(t, dir, scanV0, randomReplies(rng, scanV0, 3000))
+	addScan(t, dir, scanV1, randomReplies(rng, scanV1, 3000))
+	foreign := scanV0.Path(dir, "hosts", "foreign", dataset.Parquet)
+	if err := os.MkdirAll(filepath.Dir(foreign), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, open(t, t.TempDir()), "COPY (FROM hosts) TO '"+foreign+"' (FORMAT parquet)")
+
+	files := func() map[string]string {
+		m := make(map[string]string)
+		for _, f := range glob(t, dir, "*/*/*/*/*/*") {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m[f] = string(b)
+		}
+		return m
+	}
+	classify(t, dir, scanV0)
+	classify(t, dir, scanV1)
+	first := files()
+	db := open(t, dir)
+	exec(t, db, "SET threads = 1")
+	for _, scan := range []Scan{scanV0, scanV0, scanV1} {
+		if _, err := Hosts(t.Context(), db, dir, scan); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if second := files(); !reflect.DeepEqual(first, second) {
+		t.Error("files differ after a second run")
+	}
+	if n := len(glob(t, dir, "hosts/*/*/*/*/*")); n != 3 {
+		t.Errorf("%d files in hosts, want 3", n)
+	}
+}
+
+func glob(t *testing.T, dir, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// A run that fails leaves the former file as it was, and nothing beside it.
+func TestFailureLeavesFormerFile(t *testing.T) {
+	dir := t.TempDir()
+	addScan(t, dir, scanV1, []reply{capableV1("198.18.0.1", 0)})
+	classify(t, dir, scanV1)
+	before := readHosts(t, dir, scanV1)
+	addScan(t, dir, scanV1, []reply{capableV1("not an address", 0), capableV1("198.18.0.2", 0)})
+	_, err := Hosts(t.Context(), open(t, dir), dir, scanV1)
+	if err == nil || !strings.Contains(err.Error(), scanV1.ID) || !strings.Contains(err.Error(), "not an address") {
+		t.Errorf("got %v", err)
+	}
+	if after := readHosts(t, dir, scanV1); !reflect.DeepEqual(before, after) {
+		t.Errorf("got %v, want %v", after, before)
+	}
+	if files, err := os.ReadDir(filepath.Dir(scanV1.Path(dir, "hosts", scanV1.ID, dataset.Parquet))); err != nil || len(files) != 1 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+}
+
+// Two scans of one day share a folder; a key that both met is not repeated within one.
+func TestScansOfOnePartition(t *testing.T) {
+	const key = 0x9e37_79b9_7f4a_7c15
+	dir := t.TempDir()
+	again := Scan{"20261123T093000Z-ipv4-443-v1", scanV1.Partition}
+	addScan(t, dir, scanV1, []reply{capableV1("198.18.0.1", key)})
+	addScan(t, dir, again, []reply{capableV1("198.18.0.2", key), synack("198.18.0.1", "none")})
+	for scan, want := range map[Scan]map[string]uint64{
+		scanV1: {"potential": 1},
+		again:  {"potential": 1, "no-mptcp": 1},
+	} {
+		if got := classify(t, dir, scan).Verdicts; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %v, want %v", scan.ID, got, want)
+		}
+	}
+	if n := len(readHosts(t, dir, again)); n != 2 {
+		t.Errorf("%d hosts of the second scan", n)
+	}
+}
+
+// What the contract does not know must not become a verdict.
+func TestUnknownValues(t *testing.T) {
+	unknown := rst("192.0.2.1")
+	unknown.classification = "sctp"
+	for _, r := range []reply{unknown, synack("192.0.2.1", "maybe")} {
+		dir := t.TempDir()
+		addScan(t, dir, scanV1, []reply{r})
+		_, err := Hosts(t.Context(), open(t, dir), dir, scanV1)
+		if err == nil || !strings.Contains(err.Error(), "target 192.0.2.1: unknown classification "+r.classification) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestScans(t *testing.T) {
+	dir := t.TempDir()
+	addScan(t, dir, scanV1, nil)
+	addScan(t, dir, scanV0, nil)
+	if err := os.RemoveAll(filepath.Join(dir, "replies")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Scans(t.Context(), open(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Scan{scanV0, scanV1}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if r := classify(t, dir, scanV0); len(r.Verdicts) != 0 {
+		t.Errorf("verdicts without replies: %v", r.Verdicts)
+	}
+}
+
+// The file holds the columns of the contract, in its order and with its types.
+func TestColumns(t *testing.T) {
+	dir := t.TempDir()
+	addScan(t, dir, scanV1, []reply{capableV1("198.18.0.1", 0)})
+	classify(t, dir, scanV1)
+
+	var contract struct {
+		Tables map[string]struct {
+			Columns []struct{ Name, Type, Null string }
+		}
+	}
+	if err := yaml.Unmarshal(schemas.Tables, &contract); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, dir)
+	types := map[string]string{
+		"string": "VARCHAR", "list<string>": "VARCHAR[]", "uint8": "UTINYINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
+	}
+	file := scanV1.Path(dir, "hosts", scanV1.ID, dataset.Parquet)
+	rows, err := db.Query("SELECT column_name, column_type FROM (DESCRIBE FROM read_parquet('" + file + "', hive_partitioning = false))")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var got, want []string
+	for rows.Next() {
+		var name, columnType string
+		if err := rows.Scan(&name, &columnType); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, name+" "+columnType)
+	}
+	for _, c := range contract.Tables["hosts"].Columns {
+		want = append(want, c.Name+" "+types[c.Type])
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+}
