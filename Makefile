@@ -1,0 +1,74 @@
+# The targets that people use; `make help` lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZ_SECONDS ?= 30
+
+include zmap-module/module.mk
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (about a minute)
+	scripts/demo.sh demo-out
+
+.PHONY: test
+test: tools-test .venv/ready build test-module ## all tests
+	go test -race -p 1 ./...
+
+.PHONY: lint
+lint: tools-lint check-format-module ## formatting, vet, staticcheck, shellcheck, generated pages
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run make format: $$unformatted"; exit 1; fi
+	go mod tidy -diff
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	shellcheck scripts/*.sh .ci/run zmap-module/zmap-mptcp
+	go run ./scripts/tables-page | diff -u docs/tables.md - || { echo "run make docs"; exit 1; }
+
+.PHONY: build
+build: tools-build bin/mpcensus bin/zmap-mptcp bin/mptcp.so ## bin/mpcensus, bin/zmap-mptcp and bin/mptcp.so
+
+.PHONY: bin/mpcensus
+bin/mpcensus:
+	go build -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/mpcensus
+
+.PHONY: fuzz
+fuzz: tools-fuzz fuzz-module ## fuzz every decoder, FUZZ_SECONDS each
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+.PHONY: docs
+docs: ## regenerate docs/tables.md from schemas/tables.yaml
+	go run ./scripts/tables-page > docs/tables.md
+
+.PHONY: format
+format: format-module ## format Go and C sources
+	gofmt -w .
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin build demo-out .venv
+
+# What each job needs beyond Go, a C compiler and make.
+.PHONY: tools-build tools-demo tools-test tools-lint tools-fuzz
+tools-build:
+	@scripts/install-packages.sh gcc g++ git
+tools-demo: tools-build
+	@scripts/install-packages.sh zmap nftables util-linux
+tools-test: tools-demo
+	@scripts/install-packages.sh tshark tcpdump iproute2 python3-venv
+tools-lint:
+	@scripts/install-packages.sh clang-format shellcheck diffutils
+tools-fuzz:
+	@scripts/install-packages.sh clang
+
+# Independent readers of the dataset, for the tests.
+.venv/ready: requirements.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	touch $@

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mpcensus/mpcensus/lab/netlab"
+	"github.com/mpcensus/mpcensus/lab/scenario"
+	"github.com/mpcensus/mpcensus/lab/truth"
+)
+
+func labCommand() *cli.Command {
+	dir := &cli.StringFlag{Name: "dir", Usage: "keep the lab's state in `DIR` (default: the user's runtime directory)"}
+	population := &cli.StringFlag{Name: "scenario", Usage: "take the population from `FILE` (default: built in)"}
+	return &cli.Command{
+		Name:  "lab",
+		Usage: "simulate hosts to scan, in network namespaces that nothing leaves",
+		Description: "Example:\n\n" +
+			"  mpcensus lab up\n" +
+			"  mpcensus lab exec -- ping -c 1 198.19.0.1\n" +
+			"  mpcensus lab down",
+		Action: noSuchCommand,
+		Subcommands: []*cli.Command{
+			{
+				Name:        "up",
+				Usage:       "start the lab",
+				Description: "Example: mpcensus lab up --scenario small.yaml",
+				Flags:       []cli.Flag{dir, population},
+				Action:      labUp,
+			},
+			{
+				Name:        "down",
+				Usage:       "end the lab",
+				Description: "Example: mpcensus lab down",
+				Flags:       []cli.Flag{dir},
+				Action:      labDown,
+			},
+			{
+				Name:        "status",
+				Usage:       "count the SYNs that arrived and the replies that were sent",
+				Description: "Example: mpcensus lab status --json",
+				Flags:       []cli.Flag{dir, &cli.BoolFlag{Name: "json", Usage: "print one JSON object"}},
+				Action:      labStatus,
+			},
+			{
+				Name:        "exec",
+				Usage:       "run a command where the scanner stands",
+				ArgsUsage:   "-- COMMAND [ARGUMENT...]",
+				Description: "Example: mpcensus lab exec -- curl http://198.19.0.1/",
+				Flags:       []cli.Flag{dir},
+				Action:      labExec,
+			},
+			{
+				Name:        "truth",
+				Usage:       "write what each target really is, as Parquet",
+				Description: "Example: mpcensus lab truth --out truth.parquet",
+				Flags:       []cli.Flag{population, &cli.StringFlag{Name: "out", Usage: "write to `FILE` (required)"}},
+				Action:      labTruth,
+			},
+			labCheckCommand(dir),
+			{
+				Name:   "keeper",
+				Hidden: true, // started by `lab up`
+				Action: func(*cli.Context) error { return netlab.Keep() },
+			},
+		},
+	}
+}
+
+// labDir is where the lab keeps its state.
+func labDir(c *cli.Context) (string, error) {
+	if dir := c.String("dir"); dir != "" {
+		return dir, nil
+	}
+	return netlab.DefaultDir()
+}
+
+// labScenario is the chosen scenario's name and text.
+func labScenario(c *cli.Context) (string, []byte, error) {
+	name := c.String("scenario")
+	if name == "" {
+		return "default.yaml", scenario.DefaultYAML, nil
+	}
+	text, err := os.ReadFile(name)
+	return name, text, err
+}
+
+func labUp(c *cli.Context) error {
+	dir, err := labDir(c)
+	if err != nil {
+		return err
+	}
+	name, text, err := labScenario(c)
+	if err != nil {
+		return err
+	}
+	if _, err := scenario.Parse(name, text); err != nil {
+		return err
+	}
+	state, err := netlab.Up(c.Context, dir, name, text)
+	if errors.Is(err, netlab.ErrUp) {
+		fmt.Fprintln(c.App.Writer, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "targets\t%v, ports %v (%s)\n", state.Ranges, state.Ports, state.Scenario)
+	for _, h := range scenario.Hosts {
+		fmt.Fprintf(w, "real host\t%s, ports %v: %s\n", h.Addr, scenario.HostPorts, h.Behaviour.Wire())
+	}
+	fmt.Fprintf(w, "scan from\t%s on %s, gateway %s at %s\n", state.Source, state.Interface, state.Gateway, state.GatewayMAC)
+	fmt.Fprintf(w, "blocklist\t%s\n", state.Blocklist)
+	fmt.Fprintf(w, "scan with\tmpcensus lab exec -- mpcensus scan --dataset census --port 443 --rate 20000 --blocklist %s %s\n",
+		state.Blocklist, state.Ranges[0])
+	return w.Flush()
+}
+
+func labDown(c *cli.Context) error {
+	dir, err := labDir(c)
+	if err != nil {
+		return err
+	}
+	if err := netlab.Down(dir); !errors.Is(err, netlab.ErrNotUp) {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, "the lab is not up")
+	return nil
+}
+
+func labStatus(c *cli.Context) error {
+	dir, err := labDir(c)
+	if err != nil {
+		return err
+	}
+	state, err := netlab.Status(dir)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(c.App.Writer).Encode(state)
+	}
+	p := state.Population
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "behaviour\tprobe\tport\tSYNs\treplies\t")
+	for _, t := range p.Targets {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t\n", t.Behaviour, t.Probe, t.Port, t.SYNs, t.Replies)
+	}
+	replies := p.Replies
+	for _, h := range state.Hosts {
+		fmt.Fprintf(w, "%s\t%s\t%d\t\t%d\t\n", h.Addr, h.Probe, h.Port, h.Replies)
+		replies += h.Replies
+	}
+	fmt.Fprintf(w, "all\t\t\t%d\t%d\t\n", p.SYNs, replies)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "SYNs ignored %d, damaged %d, lost by the lab %d; replies lost by the lab %d\n",
+		p.Ignored, p.Invalid, p.Dropped, p.Unsent)
+	if state.Problem != "" {
+		return errors.New(state.Problem)
+	}
+	return nil
+}
+
+// labExec becomes the command, so that signals and its exit status need no
+// passing on.
+func labExec(c *cli.Context) error {
+	if !c.Args().Present() {
+		return usageErrorf("no command: give one, as in `mpcensus lab exec -- ip route`")
+	}
+	dir, err := labDir(c)
+	if err != nil {
+		return err
+	}
+	argv, err := netlab.Command(dir, c.Args().Slice()...)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("run %s: %w", argv[0], syscall.Exec(argv[0], argv, os.Environ()))
+}
+
+func labTruth(c *cli.Context) error {
+	if err := need(c, "out"); err != nil {
+		return err
+	}
+	name, text, err := labScenario(c)
+	if err != nil {
+		return err
+	}
+	s, err := scenario.Parse(name, text)
+	if err != nil {
+		return err
+	}
+	rows, err := truth.Write(c.String("out"), s)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %d rows\n", c.String("out"), rows)
+	return nil
+}

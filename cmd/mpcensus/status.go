@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// plainInterval is how often progress becomes a line where output is not a terminal.
+const plainInterval = 10 * time.Second
+
+// statusLine shows the progress of long work on standard error: one line that is rewritten on a
+// terminal, a plain line now and then elsewhere. Safe for use by several goroutines.
+type statusLine struct {
+	mu       sync.Mutex
+	terminal bool
+	shown    bool
+	last     time.Time
+}
+
+func newStatusLine() *statusLine {
+	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
+	return &statusLine{terminal: err == nil, last: time.Now()}
+}
+
+func (s *statusLine) update(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.terminal:
+		fmt.Fprintf(os.Stderr, "\r\033[K%s", text)
+		s.shown = true
+	case time.Since(s.last) >= plainInterval:
+		fmt.Fprintln(os.Stderr, text)
+		s.last = time.Now()
+	}
+}
+
+// message prints a line of its own without disturbing the status.
+func (s *statusLine) message(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.erase()
+	fmt.Fprintln(os.Stderr, text)
+}
+
+// done removes the status from the terminal.
+func (s *statusLine) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.erase()
+}
+
+func (s *statusLine) erase() {
+	if s.shown {
+		fmt.Fprint(os.Stderr, "\r\033[K")
+		s.shown = false
+	}
+}

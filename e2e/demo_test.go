@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"image/png"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// TestDemo runs what make demo runs.
+func TestDemo(t *testing.T) {
+	labUp(t) // skips where there can be none; the demo's own lab is another
+	out := filepath.Join(t.TempDir(), "demo")
+	printed := mustRun(t, "../scripts/demo.sh", out)
+
+	line := regexp.MustCompile(`(?m)^demo: targets (\d+), replies sent (\d+), rows (\d+), verdicts checked (\d+), wrong (\d+)\n\z`)
+	sums := line.FindStringSubmatch(printed)
+	if sums == nil {
+		t.Fatalf("the demo's last line is not what the README promises:\n%s", printed)
+	}
+	targets, sent, rows, wrong := number(t, sums[1]), number(t, sums[2]), number(t, sums[3]), number(t, sums[5])
+	if targets != 65536+4 {
+		t.Errorf("%d targets, want the population and four real kernels", targets)
+	}
+	if sent == 0 || sent != rows {
+		t.Errorf("%d replies sent, %d rows", sent, rows)
+	}
+	if wrong != 0 {
+		t.Errorf("%d verdicts are wrong", wrong)
+	}
+
+	checkFigures(t, filepath.Join(out, "figures"))
+}
+
+// checkFigures looks at what a person would see missing: no figure for v0 and v1, or an empty one.
+func checkFigures(t *testing.T, dir string) {
+	for _, probe := range []string{"v0", "v1"} {
+		paths, err := filepath.Glob(filepath.Join(dir, "hamming-*-"+probe+".png"))
+		if err != nil || len(paths) != 1 {
+			t.Fatalf("Hamming plots of %s: %v, %v", probe, paths, err)
+		}
+		file, err := os.Open(paths[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		image, err := png.Decode(file)
+		if err != nil {
+			t.Fatalf("%s: %v", paths[0], err)
+		}
+		colours := map[[3]uint32]bool{}
+		for y := image.Bounds().Min.Y; y < image.Bounds().Max.Y; y += 3 {
+			for x := image.Bounds().Min.X; x < image.Bounds().Max.X; x += 3 {
+				r, g, b, _ := image.At(x, y).RGBA()
+				colours[[3]uint32{r, g, b}] = true
+			}
+		}
+		if len(colours) < 5 {
+			t.Errorf("%s has %d colours: is anything drawn?", paths[0], len(colours))
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mpcensus/mpcensus/pipeline/dataset"
+)
+
+// counts are what the dataset's only scan says of itself, and the rows that are really there.
+type counts struct {
+	complete         bool
+	read, kept, rows uint64
+}
+
+func scanCounts(t *testing.T, census string) counts {
+	t.Helper()
+	db, err := dataset.OpenDuckDB(t.Context(), census, dataset.DuckDBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var c counts
+	err = db.QueryRow("SELECT complete, rows_read, rows_kept, (SELECT count(*) FROM replies) FROM scans").
+		Scan(&c.complete, &c.read, &c.kept, &c.rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestScanBreaksOff ends a scan in the middle, in each way that it can end: one line, a non-zero exit,
+// and what was read is in the dataset.
+func TestScanBreaksOff(t *testing.T) {
+	l := labUp(t)
+	for name, end := range map[string]struct {
+		signal func(t *testing.T, scan *exec.Cmd)
+		want   string
+	}{
+		"Ctrl-C": {func(t *testing.T, scan *exec.Cmd) {
+			if err := scan.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}, "interrupted"},
+		"ZMap killed": {func(t *testing.T, scan *exec.Cmd) {
+			mustRun(t, "kill", "-KILL", child(t, scan.Process.Pid))
+		}, "zmap failed: signal: killed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			census := filepath.Join(t.TempDir(), "census")
+			scan := exec.Command(mpcensus, l.scan(census, "443", "v1", "--rate", "5000", "198.18.0.0/16")...)
+			var stderr strings.Builder
+			scan.Stderr = &stderr
+			if err := scan.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+			end.signal(t, scan)
+			err := scan.Wait()
+			if scan.ProcessState.ExitCode() != 1 {
+				t.Errorf("ended with %v, want exit code 1", err)
+			}
+			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+			if last := lines[len(lines)-1]; !strings.HasPrefix(last, "mpcensus: ") || !strings.Contains(last, end.want) {
+				t.Errorf("last line %q, want %q in it", last, end.want)
+			}
+			c := scanCounts(t, census)
+			if c.complete {
+				t.Error("the scan is called complete")
+			}
+			// 5,000 probes a second find more than 2,000 replies a second.
+			if c.rows < 2000 || c.rows != c.kept || c.read < c.kept {
+				t.Errorf("%+v: want the replies of some seconds, all counted", c)
+			}
+		})
+	}
+}
+
+// child is the only child process of pid.
+func child(t *testing.T, pid int) string {
+	t.Helper()
+	// nsenter has become mpcensus, so pid is the scan itself.
+	pids := strings.Fields(mustRun(t, "pgrep", "-P", strconv.Itoa(pid)))
+	if len(pids) != 1 {
+		t.Fatalf("children of %d: %v", pid, pids)
+	}
+	return pids[0]
+}
+
+// TestScanRefuses checks that what cannot be done is refused with one line, before any packet.
+func TestScanRefuses(t *testing.T) {
+	l := labUp(t)
+	census := filepath.Join(t.TempDir(), "census")
+	blocklist := filepath.Join(l.dir, "blocklist.conf")
+	for _, c := range []struct {
+		want string
+		code int
+		args []string
+	}{
+		{"--dataset is missing", 2, []string{"--port", "443", "198.18.0.1"}},
+		{"--port is missing", 2, []string{"--dataset", census, "198.18.0.1"}},
+		{"--port 70000", 2, []string{"--dataset", census, "--port", "70000", "198.18.0.1"}},
+		{"no targets", 2, []string{"--dataset", census, "--port", "443"}},
+		{"--shards 2: name a --seed", 2, []string{"--dataset", census, "--port", "443", "--shards", "2", "198.18.0.1"}},
+		{"--shard 3 of --shards 3", 2, []string{"--dataset", census, "--port", "443", "--shards", "3", "--shard", "3", "198.18.0.1"}},
+		{"neither an address nor a CIDR", 2, []string{"--dataset", census, "--port", "443", "198.18.0"}},
+		{"only IPv4", 2, []string{"--dataset", census, "--port", "443", "2001:db8::1"}},
+		{"--probe v2", 2, []string{"--dataset", census, "--port", "443", "--probe", "v2", "198.18.0.1"}},
+		{"no scan without a blocklist", 1, []string{"--dataset", census, "--port", "443", "--blocklist", "nowhere.conf", "198.18.0.1"}},
+		// The default blocklist has the lab's addresses.
+		{"no addresses are eligible to be scanned", 1, []string{"--dataset", census, "--port", "443", "198.18.0.1"}},
+		{"bad value 'x'", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--probe-args", "key=x", "198.18.0.1"}},
+		{"no route to 192.0.2.1", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "192.0.2.1"}},
+		{"nowhere.txt", 1, []string{"--dataset", census, "--port", "443", "--targets", "nowhere.txt"}},
+		{"zmap at /bin/nowhere", 1, []string{"--dataset", census, "--port", "443", "--zmap", "/bin/nowhere", "198.18.0.1"}},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			r := run(t, mpcensus, l.inside(append([]string{mpcensus, "scan"}, c.args...)...)...)
+			if r.code != c.code || !strings.Contains(r.stderr, c.want) {
+				t.Errorf("exit code %d, want %d with %q:\n%s", r.code, c.code, c.want, r.stderr)
+			}
+			if n := strings.Count(strings.TrimSpace(r.stderr), "\n"); n != 0 {
+				t.Errorf("more than one line:\n%s", r.stderr)
+			}
+		})
+	}
+	if _, err := os.Stat(census); err == nil {
+		t.Error("a refused scan has left a dataset")
+	}
+}
+
+// TestScanTargetsFile scans the targets of a file, in two shards, which together find every target once.
+func TestScanTargetsFile(t *testing.T) {
+	l := labUp(t)
+	dir := t.TempDir()
+	targets, census := filepath.Join(dir, "targets.txt"), filepath.Join(dir, "census")
+	if err := os.WriteFile(targets, []byte("# a hitlist\n198.19.0.1\n198.18.7.0/24\n\n198.19.0.3 # plain TCP\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, shard := range []string{"0", "1"} {
+		mustRun(t, mpcensus, l.scan(census, "80", "plain", "--targets", targets, "--shards", "2", "--shard", shard, "--seed", "7")...)
+	}
+	db, err := dataset.OpenDuckDB(t.Context(), census, dataset.DuckDBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	truth := filepath.Join(dir, "truth.parquet")
+	mustRun(t, mpcensus, "lab", "truth", "--out", truth)
+	var scans, missing, invented, first, targetsSeen uint64
+	err = db.QueryRow(`
+		WITH answering AS (
+			SELECT target FROM read_parquet($1)
+			WHERE port = 80 AND probe = 'plain' AND verdict IS NOT NULL
+			  AND (target LIKE '198.18.7.%' OR target IN ('198.19.0.1', '198.19.0.3'))
+		)
+		SELECT (SELECT count(*) FROM scans),
+		       (SELECT count(*) FROM answering ANTI JOIN replies ON target = saddr),
+		       (SELECT count(*) FROM replies ANTI JOIN answering ON target = saddr),
+		       (SELECT count(*) FROM replies WHERE NOT repeat), (SELECT count(DISTINCT saddr) FROM replies)`, truth).
+		Scan(&scans, &missing, &invented, &first, &targetsSeen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scans != 2 || missing != 0 || invented != 0 || first != targetsSeen || first < 50 {
+		t.Errorf("%d scans, %d answering targets missing, %d rows of others, %d first replies of %d targets",
+			scans, missing, invented, first, targetsSeen)
+	}
+}

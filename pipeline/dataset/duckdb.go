@@ -1,0 +1,194 @@
+package dataset
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/duckdb/duckdb-go/v2"
+)
+
+// ErrOnlyArrow is returned for a table that was written as Arrow IPC: SQL reads Parquet.
+var ErrOnlyArrow = errors.New("only Arrow IPC files here, SQL needs Parquet: ingest again without --format arrow")
+
+// DuckDBOptions bound what DuckDB may use. The zero value means the defaults.
+type DuckDBOptions struct {
+	MemoryLimit string // as DuckDB writes it; default 1GiB. What needs more is spilled to TempDir.
+	Threads     int    // default: all cores
+	TempDir     string // an existing folder; default: the system's
+}
+
+//go:embed views.sql
+var viewsSQL string
+
+// OpenDuckDB opens an in-memory DuckDB with the tables of the dataset in dir as views: replies, hosts
+// and scans, their partition keys as columns. A table of which there is no file yet is an empty view
+// with its documented columns. replies also has file_index and file_row_number, by which its rows
+// stand in the order that ZMap printed them.
+//
+// The database is one connection, so that temporary tables and settings hold for all statements. It
+// loads no extension that is not in the binary, and so nothing from a network.
+func OpenDuckDB(ctx context.Context, dir string, o DuckDBOptions) (*sql.DB, error) {
+	views, err := views(dir)
+	if err != nil {
+		return nil, err
+	}
+	if o.MemoryLimit == "" {
+		o.MemoryLimit = "1GiB"
+	}
+	spill, err := os.MkdirTemp(o.TempDir, "mpcensus-duckdb-")
+	if err != nil {
+		return nil, err
+	}
+	settings := []string{
+		"SET autoinstall_known_extensions = false",
+		"SET autoload_known_extensions = false",
+		"SET memory_limit = " + Literal(o.MemoryLimit),
+		"SET temp_directory = " + Literal(spill),
+		"SET TimeZone = 'UTC'",
+	}
+	if o.Threads > 0 {
+		settings = append(settings, fmt.Sprintf("SET threads = %d", o.Threads))
+	}
+
+	c, err := duckdb.NewConnector("", func(conn driver.ExecerContext) error {
+		for _, s := range append(settings, views) {
+			if _, err := conn.ExecContext(ctx, s, nil); err != nil {
+				message, _, _ := strings.Cut(err.Error(), "\n") // then follows our SQL
+				return fmt.Errorf("dataset %s: %s", dir, message)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(spill))
+	}
+	db := sql.OpenDB(connector{c, spill})
+	db.SetMaxOpenConns(1)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// connector removes the folder for spilled data when the database is closed.
+type connector struct {
+	*duckdb.Connector
+	spill string
+}
+
+func (c connector) Close() error {
+	return errors.Join(c.Connector.Close(), os.RemoveAll(c.spill))
+}
+
+// Literal is s as an SQL string.
+func Literal(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+}
+
+// SQLType is the column's type in DuckDB.
+func (c column) SQLType() (string, error) {
+	t, ok := map[string]string{
+		"string": "VARCHAR", "binary": "BLOB", "bool": "BOOLEAN",
+		"uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
+		"timestamp": "TIMESTAMP WITH TIME ZONE", "list<string>": "VARCHAR[]",
+	}[c.Type]
+	if !ok {
+		return "", fmt.Errorf("column %s: type %q has no counterpart in DuckDB", c.Name, c.Type)
+	}
+	return t, nil
+}
+
+// WriteParquet puts the result of a query into the file at path, of a database of [OpenDuckDB]. The
+// file appears whole or not at all; a query that orders its rows gives the same bytes each time.
+func WriteParquet(ctx context.Context, db *sql.DB, query, path string) error {
+	var spill string
+	if err := db.QueryRowContext(ctx, "SELECT current_setting('temp_directory')").Scan(&spill); err != nil {
+		return err
+	}
+	// DuckDB writes to names, an AtomicFile has none.
+	unfinished := filepath.Join(spill, "result.parquet")
+	defer os.Remove(unfinished)
+	if _, err := db.ExecContext(ctx, "COPY ("+query+") TO "+Literal(unfinished)+
+		" (FORMAT parquet, COMPRESSION zstd)"); err != nil {
+		return err
+	}
+	source, err := os.Open(unfinished)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	file, err := CreateAtomic(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(file, source); err != nil {
+		return errors.Join(err, file.Discard())
+	}
+	return file.Commit(path)
+}
+
+// views is the SQL that makes the views of the dataset in dir.
+func views(dir string) (string, error) {
+	contract, err := readContract()
+	if err != nil {
+		return "", err
+	}
+	type view struct {
+		Name                string
+		Glob                string // empty when there is no file yet
+		Columns, Partitions []column
+		Ordered             bool
+	}
+	var vs []view
+	for name, table := range contract.Tables {
+		glob, err := parquetGlob(dir, name)
+		if err != nil {
+			return "", err
+		}
+		vs = append(vs, view{name, glob, table.Columns, contract.Partitions, name == RepliesTable})
+	}
+	var b strings.Builder
+	t := template.Must(template.New("views.sql").Funcs(template.FuncMap{"literal": Literal}).Parse(viewsSQL))
+	err = t.Execute(&b, vs)
+	return b.String(), err
+}
+
+// parquetGlob is the pattern of a table's Parquet files, or empty when there are none.
+func parquetGlob(dir, table string) (string, error) {
+	var parquet, arrow bool
+	root := filepath.Join(dir, table)
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		switch filepath.Ext(path) {
+		case "." + string(Parquet):
+			parquet = true
+			return fs.SkipAll
+		case "." + string(Arrow):
+			arrow = true
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	case parquet:
+		return globEscaper.Replace(root) + "/**/*.parquet", nil
+	case arrow:
+		return "", fmt.Errorf("%s: %w", root, ErrOnlyArrow)
+	}
+	return "", nil
+}
+
+// A folder named in the pattern stands for itself, whatever its name.
+var globEscaper = strings.NewReplacer(`[`, `[[]`, `*`, `[*]`, `?`, `[?]`)

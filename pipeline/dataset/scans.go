@@ -1,0 +1,146 @@
+package dataset
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+)
+
+// Scan is the row of `scans` on one scan: where it came from and what was counted. Zero times,
+// empty strings and nil are NULL.
+type Scan struct {
+	Started       time.Time
+	Finished      time.Time
+	Complete      bool
+	ToolVersion   string
+	ZMapVersion   string
+	ZMapArguments []string
+	Seed          sql.Null[uint64]
+	StaticKey     sql.Null[uint64]
+	Input         string
+	InputSHA256   string
+	Targets       sql.Null[uint64]
+	ProbesSent    sql.Null[uint64]
+	RowsRead      uint64
+	RowsKept      uint64
+	RowsRejected  uint64
+}
+
+// scanRoom is reserved for the row of `scans` before its content is known: more than all but the
+// longest command lines need.
+const scanRoom = 64 << 10
+
+func createScans(dir string, format Format) (*tableFile, error) {
+	table, err := createTable(dir, ScansTable, format)
+	if err != nil {
+		return nil, err
+	}
+	if err := table.reserve(scanRoom); err != nil {
+		return nil, joinDiscard(err, table.file)
+	}
+	return table, nil
+}
+
+// appendScan adds the one row of the table.
+func appendScan(table *tableFile, scanID string, s Scan) error {
+	c := &columnBuilders{batch: table.batch, bound: map[string]bool{}}
+	size := len(scanID) + len(s.ToolVersion) + len(s.ZMapVersion) + len(s.Input) + len(s.InputSHA256)
+
+	arguments := builder[*array.ListBuilder](c, "zmap_arguments")
+	text := func(name string) *array.StringBuilder { return builder[*array.StringBuilder](c, name) }
+	number := func(name string) *array.Uint64Builder { return builder[*array.Uint64Builder](c, name) }
+	started := builder[*array.TimestampBuilder](c, "started")
+	finished := builder[*array.TimestampBuilder](c, "finished")
+	complete := builder[*array.BooleanBuilder](c, "complete")
+	id, tool, zmap, input, digest := text("scan_id"), text("tool_version"), text("zmap_version"), text("input"), text("input_sha256")
+	seed, key, targets, sent := number("seed"), number("static_key"), number("targets"), number("probes_sent")
+	read, kept, rejected := number("rows_read"), number("rows_kept"), number("rows_rejected")
+	if err := c.done(); err != nil {
+		return err
+	}
+
+	id.Append(scanID)
+	appendNull(started, timestamp(s.Started))
+	appendNull(finished, timestamp(s.Finished))
+	complete.Append(s.Complete)
+	tool.Append(s.ToolVersion)
+	appendNull(zmap, sql.Null[string]{V: s.ZMapVersion, Valid: s.ZMapVersion != ""})
+	arguments.Append(s.ZMapArguments != nil)
+	for _, a := range s.ZMapArguments {
+		arguments.ValueBuilder().(*array.StringBuilder).Append(a)
+		size += len(a) + valueBound
+	}
+	appendNull(seed, s.Seed)
+	appendNull(key, s.StaticKey)
+	appendNull(input, sql.Null[string]{V: s.Input, Valid: s.Input != ""})
+	digest.Append(s.InputSHA256)
+	appendNull(targets, s.Targets)
+	appendNull(sent, s.ProbesSent)
+	read.Append(s.RowsRead)
+	kept.Append(s.RowsKept)
+	rejected.Append(s.RowsRejected)
+
+	if err := table.reserve(int64(size)); err != nil {
+		return err
+	}
+	return table.added(size)
+}
+
+func timestamp(t time.Time) sql.Null[arrow.Timestamp] {
+	return sql.Null[arrow.Timestamp]{V: arrow.Timestamp(t.UnixMicro()), Valid: !t.IsZero()}
+}
+
+// readDigest returns input_sha256 of a `scans` file.
+func readDigest(path string, format Format) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var batch arrow.RecordBatch
+	switch format {
+	case Parquet:
+		in, err := file.NewParquetReader(f)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		defer in.Close()
+		columns, err := pqarrow.NewFileReader(in, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		batches, err := columns.GetRecordReader(context.Background(), nil, nil)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		defer batches.Release()
+		if batch, err = batches.Read(); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+	default:
+		in, err := ipc.NewFileReader(f)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		defer in.Close()
+		if batch, err = in.RecordBatchAt(0); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		defer batch.Release()
+	}
+	for _, i := range batch.Schema().FieldIndices("input_sha256") {
+		if digests, ok := batch.Column(i).(*array.String); ok && digests.Len() == 1 {
+			return digests.Value(0), nil
+		}
+	}
+	return "", fmt.Errorf("%s: no input_sha256", path)
+}
