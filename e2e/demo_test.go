@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -30,6 +31,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%d verdicts are wrong", wrong)
 	}
 
+	checkReadme(t, printed)
 	checkFigures(t, filepath.Join(out, "figures"))
 }
 
@@ -58,6 +60,28 @@ func checkFigures(t *testing.T, dir string) {
 		}
 		if len(colours) < 5 {
 			t.Errorf("%s has %d colours: is anything drawn?", paths[0], len(colours))
+		}
+	}
+}
+
+// checkReadme compares the output that the README shows with what the demo printed.
+func checkReadme(t *testing.T, printed string) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```text\n")
+	shown, _, ok := strings.Cut(rest, "```\n")
+	if !ok || !strings.Contains(shown, "demo: targets") {
+		t.Fatal("the README shows no output of the demo")
+	}
+	lines := map[string]bool{}
+	for line := range strings.Lines(printed) {
+		lines[strings.TrimSpace(line)] = true
+	}
+	for line := range strings.Lines(shown) {
+		if line = strings.TrimSpace(line); line != "…" && !lines[line] {
+			t.Errorf("the README shows a line that the demo did not print: %s", line)
 		}
 	}
 }

@@ -172,3 +172,15 @@ func TestScanTargetsFile(t *testing.T) {
 			scans, missing, invented, first, targetsSeen)
 	}
 }
+
+// TestDoctor: in the lab nothing is lacking; what is lacking is named with its remedy.
+func TestDoctor(t *testing.T) {
+	l := labUp(t)
+	if r := run(t, mpcensus, l.inside(mpcensus, "doctor")...); r.code != 0 || strings.Contains(r.stdout, "LACKS") {
+		t.Errorf("in the lab, exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	r := run(t, mpcensus, l.inside(mpcensus, "doctor", "--zmap", "/bin/true")...)
+	if r.code != 1 || !strings.Contains(r.stdout, "LACKS ZMap") || !strings.Contains(r.stdout, "remedy: apt-get install zmap") {
+		t.Errorf("with a program that is not ZMap, exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}

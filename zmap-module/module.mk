@@ -29,7 +29,8 @@ ZM_FUZZ_PROGRAMS := $(patsubst zmap-module/fuzz/%.c,$(ZM_OUT)/fuzz/fuzz/%,$(ZM_F
 
 bin/mptcp.so: $(ZM_SO_OBJECTS)
 	@mkdir -p $(@D)
-	$(ZM_CC) -shared -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -o $@ $^ -ldl
+	@echo "  LD  $@"
+	@$(ZM_CC) -shared -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -o $@ $^ -ldl
 
 bin/zmap-mptcp: zmap-module/zmap-mptcp
 	@mkdir -p $(@D)
@@ -37,24 +38,30 @@ bin/zmap-mptcp: zmap-module/zmap-mptcp
 
 $(ZM_OUT)/so/%.o: zmap-module/%.c
 	@mkdir -p $(@D)
-	$(ZM_CC) $(ZM_CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+	@echo "  CC  $<"
+	@$(ZM_CC) $(ZM_CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 
 $(ZM_OUT)/check/%.o: zmap-module/%.c
 	@mkdir -p $(@D)
-	$(ZM_CC) $(ZM_CFLAGS) $(ZM_SANITIZE) -c -o $@ $<
+	@echo "  CC  $< (sanitizers)"
+	@$(ZM_CC) $(ZM_CFLAGS) $(ZM_SANITIZE) -c -o $@ $<
 
 $(ZM_OUT)/fuzz/%.o: zmap-module/%.c
 	@mkdir -p $(@D)
-	$(ZM_CLANG) $(ZM_CFLAGS) $(ZM_SANITIZE) -fsanitize=fuzzer-no-link -c -o $@ $<
+	@echo "  CC  $< (fuzzer)"
+	@$(ZM_CLANG) $(ZM_CFLAGS) $(ZM_SANITIZE) -fsanitize=fuzzer-no-link -c -o $@ $<
 
 $(ZM_TEST_PROGRAMS) $(ZM_WALK_OPTIONS): %: %.o $(ZM_CHECK_OBJECTS)
-	$(ZM_CC) $(ZM_SANITIZE) -o $@ $^ -lm
+	@echo "  LD  $@"
+	@$(ZM_CC) $(ZM_SANITIZE) -o $@ $^ -lm
 
 $(ZM_REPLAY_PROGRAMS): %: %.o $(ZM_OUT)/check/fuzz/replay.o $(ZM_CHECK_OBJECTS)
-	$(ZM_CC) $(ZM_SANITIZE) -o $@ $^ -lm
+	@echo "  LD  $@"
+	@$(ZM_CC) $(ZM_SANITIZE) -o $@ $^ -lm
 
 $(ZM_FUZZ_PROGRAMS): %: %.o $(ZM_FUZZ_OBJECTS)
-	$(ZM_CLANG) $(ZM_SANITIZE) -fsanitize=fuzzer -o $@ $^
+	@echo "  LD  $@"
+	@$(ZM_CLANG) $(ZM_SANITIZE) -fsanitize=fuzzer -o $@ $^
 
 .PHONY: test-module fuzz-module format-module check-format-module
 .SECONDARY:
@@ -78,6 +85,6 @@ format-module:
 	clang-format -i $(ZM_FORMATTED)
 
 check-format-module:
-	clang-format --dry-run -Werror $(ZM_FORMATTED)
+	@clang-format --dry-run -Werror $(ZM_FORMATTED)
 
 -include $(shell find $(ZM_OUT) -name '*.d' 2>/dev/null)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 	"github.com/mpcensus/mpcensus/pipeline/ingest"
-	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
 func ingestCommand() *cli.Command {
@@ -30,12 +29,12 @@ func ingestCommand() *cli.Command {
 			"  mpcensus ingest --dataset census monday-443-v1.json.zst\n" +
 			"  zmap -M tcp_synscan -p 443 -O json -f '*' … | mpcensus ingest --dataset census --probe plain -",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "dataset", Usage: "add the scans to the dataset in `DIR`"},
+			datasetFlag(),
 			&cli.UintFlag{Name: "port", Usage: "target `PORT` of the scan", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "probe", Usage: "MP_CAPABLE that was sent: `v0|v1|plain`", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "family", Usage: "address family: `ipv4|ipv6`", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "date", Usage: "UTC date on which the scan began, `YYYY-MM-DD`", DefaultText: "as the rows say"},
-			&cli.StringFlag{Name: "format", Usage: "file format: `parquet|arrow`", Value: string(dataset.Parquet)},
+			formatFlag(),
 			&cli.Float64Flag{Name: "max-rejects", Usage: "`SHARE` of lines that may be rejected before the exit code is 3", Value: 0.01},
 		},
 		Action: runIngest,
@@ -43,6 +42,9 @@ func ingestCommand() *cli.Command {
 }
 
 func runIngest(c *cli.Context) error {
+	if err := need(c, "dataset"); err != nil {
+		return err
+	}
 	params, err := ingestParams(c)
 	if err != nil {
 		return err
@@ -81,27 +83,23 @@ func runIngest(c *cli.Context) error {
 func ingestParams(c *cli.Context) (ingest.Params, error) {
 	p := ingest.Params{
 		Dataset:     c.String("dataset"),
-		Format:      dataset.Format(c.String("format")),
-		Probe:       c.String("probe"),
 		Family:      c.String("family"),
 		Date:        c.String("date"),
 		ToolVersion: version,
 	}
-	if p.Dataset == "" {
-		return p, usageErrorf("no dataset: name its folder with --dataset DIR")
-	}
-	if p.Format != dataset.Parquet && p.Format != dataset.Arrow {
-		return p, usageErrorf("--format %s: it is parquet or arrow", p.Format)
+	var err error
+	if p.Format, err = formatOf(c); err != nil {
+		return p, err
 	}
 	if c.IsSet("port") {
-		port := c.Uint("port")
-		if port < 1 || port > 65535 {
-			return p, usageErrorf("--port %d: a TCP port is 1 to 65535", port)
+		if p.Port, err = portOf(c); err != nil {
+			return p, err
 		}
-		p.Port = uint16(port)
 	}
-	if c.IsSet("probe") && !slices.Contains([]string{zmap.ProbeV0, zmap.ProbeV1, zmap.ProbePlain}, p.Probe) {
-		return p, usageErrorf("--probe %s: it is v0, v1 or plain", p.Probe)
+	if c.IsSet("probe") {
+		if p.Probe, err = probeOf(c); err != nil {
+			return p, err
+		}
 	}
 	if c.IsSet("family") && p.Family != dataset.IPv4 && p.Family != dataset.IPv6 {
 		return p, usageErrorf("--family %s: it is ipv4 or ipv6", p.Family)

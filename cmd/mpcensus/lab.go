@@ -16,8 +16,8 @@ import (
 )
 
 func labCommand() *cli.Command {
-	dir := &cli.StringFlag{Name: "dir", Usage: "keep the lab's state in `DIR` (default: the user's runtime directory)"}
-	population := &cli.StringFlag{Name: "scenario", Usage: "take the population from `FILE` (default: built in)"}
+	dir := &cli.StringFlag{Name: "dir", Usage: "keep the lab's state in `DIR`", DefaultText: "in the user's runtime directory"}
+	population := &cli.StringFlag{Name: "scenario", Usage: "take the population from `FILE`", DefaultText: "built in"}
 	return &cli.Command{
 		Name:  "lab",
 		Usage: "simulate hosts to scan, in network namespaces that nothing leaves",
@@ -118,8 +118,12 @@ func labUp(c *cli.Context) error {
 	}
 	fmt.Fprintf(w, "scan from\t%s on %s, gateway %s at %s\n", state.Source, state.Interface, state.Gateway, state.GatewayMAC)
 	fmt.Fprintf(w, "blocklist\t%s\n", state.Blocklist)
-	fmt.Fprintf(w, "scan with\tmpcensus lab exec -- mpcensus scan --dataset census --port 443 --rate 20000 --blocklist %s %s\n",
-		state.Blocklist, state.Ranges[0])
+	exec := "mpcensus lab exec"
+	if c.IsSet("dir") {
+		exec += " --dir " + dir
+	}
+	fmt.Fprintf(w, "scan with\t%s -- mpcensus scan --dataset census --port 443 --rate 20000 --blocklist %s %s\n",
+		exec, state.Blocklist, state.Ranges[0])
 	return w.Flush()
 }
 

@@ -26,25 +26,25 @@ func scanCommand() *cli.Command {
 		ArgsUsage: "[ADDRESS|CIDR]...",
 		Description: "Needs raw sockets. Interface, source address and next hop are found out unless named.\n" +
 			"Addresses on the blocklist are never probed; the default is IANA's special-purpose registries.\n\n" +
-			"Example, one address space at 10,000 probes a second:\n\n" +
+			"Example, a hitlist at 10,000 probes a second:\n\n" +
 			"  mpcensus scan --dataset census --port 443 --probe v1 --rate 10000 --blocklist my.conf --targets hitlist.txt",
 		Flags: []cli.Flag{
 			datasetFlag(),
 			formatFlag(),
 			&cli.StringFlag{Name: "targets", Usage: "`FILE` of addresses and CIDRs, one a line"},
-			&cli.UintFlag{Name: "port", Usage: "target TCP `PORT` (required)"},
-			&cli.StringFlag{Name: "probe", Usage: "MP_CAPABLE to send: v0 (RFC 6824), v1 (RFC 8684) or plain (none)", Value: "v1"},
+			&cli.UintFlag{Name: "port", Usage: "target TCP `PORT` (required)", DefaultText: "none"},
+			&cli.StringFlag{Name: "probe", Usage: "MP_CAPABLE to send, `v0|v1|plain`: of RFC 6824, of RFC 8684, or none", Value: "v1"},
 			&cli.StringFlag{Name: "probe-args", Usage: "further `ARGUMENTS` of the probe module, such as key=static:0011223344556677"},
-			&cli.StringFlag{Name: "interface", Usage: "network interface `NAME`"},
-			&cli.StringFlag{Name: "source-ip", Usage: "source `ADDRESS`"},
-			&cli.StringFlag{Name: "gateway-mac", Usage: "`MAC` address of the next hop"},
+			&cli.StringFlag{Name: "interface", Usage: "network interface `NAME`", DefaultText: "the one towards the targets"},
+			&cli.StringFlag{Name: "source-ip", Usage: "source `ADDRESS`", DefaultText: "the interface's"},
+			&cli.StringFlag{Name: "gateway-mac", Usage: "`MAC` address of the next hop", DefaultText: "as the kernel knows it"},
 			&cli.UintFlag{Name: "rate", Usage: "`PROBES` a second", Value: 1000},
 			&cli.UintFlag{Name: "cooldown", Usage: "`SECONDS` to wait for replies after the last probe", Value: 8},
-			&cli.StringFlag{Name: "blocklist", Usage: "`FILE` of CIDRs never to probe (default: special-purpose addresses)"},
+			&cli.StringFlag{Name: "blocklist", Usage: "`FILE` of CIDRs never to probe", DefaultText: "special-purpose addresses"},
 			&cli.UintFlag{Name: "shards", Usage: "`NUMBER` of machines that share the scan", Value: 1},
 			&cli.UintFlag{Name: "shard", Usage: "`INDEX` of this machine, from 0"},
-			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that orders the targets, the same on all machines (required with --shards)"},
-			&cli.StringFlag{Name: "zmap", Usage: "`PATH` of ZMap"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that orders the targets, the same on all machines; required with --shards", DefaultText: "random"},
+			&cli.StringFlag{Name: "zmap", Usage: "`PATH` of ZMap", DefaultText: "found"},
 		},
 		Action: scan,
 	}

@@ -72,6 +72,7 @@ func TestVerdicts(t *testing.T) {
 		{"no key", scanV0, one(noKey), "implausible", "wrong-version: 1 | option-echo: length 4"},
 		{"zero key", scanV1, v1(0), "implausible", "zero-key | low-entropy: 1 byte values"},
 		{"low entropy", scanV1, v1(0x0101_ff01_01ff_0100), "implausible", "low-entropy: 3 byte values"},
+		{"zero key for a sparse one", scanV0, one(capableV0("192.0.2.1", 0, 0xffff)), "implausible", "zero-key | low-entropy: 1 byte values | bytes-kept: 6 of 8"},
 		{"four byte values", scanV1, v1(0x0102_ff01_01ff_0100), "potential", "key-plausible: weight 21"},
 		{"potential", scanV0, v0(fresh), "potential", "key-plausible: weight 38, distance 30"},
 		{"potential v1", scanV1, v1(fresh), "potential", "key-plausible: weight 38"},
@@ -185,6 +186,12 @@ func model(scan Scan, replies []reply) (hosts []host) {
 		if key == nil {
 			return
 		}
+		if *key == 0 {
+			hit("implausible", "zero-key")
+		}
+		if n := keys.ByteValues(*key); n <= 3 {
+			hit("implausible", fmt.Sprintf("low-entropy: %d byte values", n))
+		}
 		owner := ""
 		for _, other := range replies {
 			if other.sent != nil && *other.sent == *key && (owner == "" || other.saddr < owner) {
@@ -209,12 +216,6 @@ func model(scan Scan, replies []reply) (hosts []host) {
 			default:
 				hit("tampered", "key-swapped: "+how)
 			}
-		}
-		if *key == 0 {
-			hit("implausible", "zero-key")
-		}
-		if n := keys.ByteValues(*key); n <= 3 {
-			hit("implausible", fmt.Sprintf("low-entropy: %d byte values", n))
 		}
 		targets := 0
 		for _, other := range decides {

@@ -76,6 +76,12 @@ tests AS (
             CASE WHEN sender_key IS NULL THEN 'option-echo: length ' || mptcp_length
                  ELSE 'key-echo: distance ' || key_distance END END AS echoed,
 
+        CASE WHEN mptcp = 'capable' AND NOT echo AND sender_key IS NULL THEN 'no-key' END AS no_key,
+        -- Before the comparisons with our key, whose zero bytes such a key has by nature.
+        CASE WHEN strange_key = 0 THEN 'zero-key' END AS zero,
+        CASE WHEN byte_values(strange_key) <= getvariable('max_low_entropy')
+             THEN format('low-entropy: {} byte values', byte_values(strange_key)) END AS low_entropy,
+
         CASE WHEN replayed.owner IS NOT NULL
              THEN 'key-replayed: sent to ' || replayed.owner END AS key_replayed,
         CASE WHEN strange_key IS NOT NULL AND distance_chance(key_distance) <= getvariable('distance_level')
@@ -88,10 +94,6 @@ tests AS (
              WHEN 'reversed' THEN 'key-reversed'
              ELSE 'key-swapped: ' || rearranged(strange_key, sent_key) END AS reordered,
 
-        CASE WHEN mptcp = 'capable' AND NOT echo AND sender_key IS NULL THEN 'no-key' END AS no_key,
-        CASE WHEN strange_key = 0 THEN 'zero-key' END AS zero,
-        CASE WHEN byte_values(strange_key) <= getvariable('max_low_entropy')
-             THEN format('low-entropy: {} byte values', byte_values(strange_key)) END AS low_entropy,
         CASE WHEN repeated.targets IS NOT NULL
              THEN format('repeated-key: {} targets', repeated.targets) END AS key_repeated,
 
@@ -109,15 +111,16 @@ SELECT saddr, sender_key, key_weight, key_distance, replies,
          WHEN no_mptcp IS NOT NULL THEN 'no-mptcp'
          WHEN coalesce(malformed, unsolicited, wrong_version) IS NOT NULL THEN 'implausible'
          WHEN echoed IS NOT NULL THEN 'mirrored'
+         WHEN coalesce(no_key, zero, low_entropy) IS NOT NULL THEN 'implausible'
          WHEN coalesce(key_replayed, impossible_distance, kept, reordered) IS NOT NULL THEN 'tampered'
-         WHEN coalesce(no_key, zero, low_entropy, key_repeated) IS NOT NULL THEN 'implausible'
+         WHEN key_repeated IS NOT NULL THEN 'implausible'
          WHEN strange_key IS NULL
              THEN error(concat('target ', saddr, ': unknown classification ', classification, ' or mptcp ', mptcp))
     END AS verdict,
     list_filter([
         rst, icmp, no_mptcp, malformed, unsolicited, wrong_version, echoed,
-        key_replayed, impossible_distance, kept, reordered,
-        no_key, zero, low_entropy, key_repeated, conflict
+        no_key, zero, low_entropy,
+        key_replayed, impossible_distance, kept, reordered, key_repeated, conflict
     ], lambda reason: reason IS NOT NULL) AS reasons
 FROM tests;
 

@@ -99,48 +99,73 @@ func timestamp(t time.Time) sql.Null[arrow.Timestamp] {
 	return sql.Null[arrow.Timestamp]{V: arrow.Timestamp(t.UnixMicro()), Valid: !t.IsZero()}
 }
 
-// readDigest returns input_sha256 of a `scans` file.
-func readDigest(path string, format Format) (string, error) {
+// storedScan is what a `scans` file says of the input that its scan came from.
+type storedScan struct {
+	inputSHA256 string
+	complete    bool
+	rowsRead    uint64
+}
+
+// givesWayTo says whether a scan may take the stored one's place: it came from the same input, or the
+// stored one broke off and is no longer than this.
+func (stored storedScan) givesWayTo(s Scan) bool {
+	return stored.inputSHA256 == s.InputSHA256 || !stored.complete && stored.rowsRead <= s.RowsRead
+}
+
+func readStored(path string, format Format) (storedScan, error) {
+	batch, err := readFirstBatch(path, format)
+	if err != nil {
+		return storedScan{}, fmt.Errorf("%s: %w", path, err)
+	}
+	defer batch.Release()
+	column := func(name string) arrow.Array {
+		if i := batch.Schema().FieldIndices(name); len(i) == 1 && batch.NumRows() == 1 {
+			return batch.Column(i[0])
+		}
+		return nil
+	}
+	digest, ok1 := column("input_sha256").(*array.String)
+	complete, ok2 := column("complete").(*array.Boolean)
+	read, ok3 := column("rows_read").(*array.Uint64)
+	if !ok1 || !ok2 || !ok3 {
+		return storedScan{}, fmt.Errorf("%s: not a file of the table scans", path)
+	}
+	return storedScan{digest.Value(0), complete.Value(0), read.Value(0)}, nil
+}
+
+// readFirstBatch returns a file's first batch, which the caller releases.
+func readFirstBatch(path string, format Format) (arrow.RecordBatch, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
-	var batch arrow.RecordBatch
-	switch format {
-	case Parquet:
-		in, err := file.NewParquetReader(f)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
-		}
-		defer in.Close()
-		columns, err := pqarrow.NewFileReader(in, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
-		}
-		batches, err := columns.GetRecordReader(context.Background(), nil, nil)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
-		}
-		defer batches.Release()
-		if batch, err = batches.Read(); err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
-		}
-	default:
+	if format == Arrow {
 		in, err := ipc.NewFileReader(f)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
+			return nil, err
 		}
 		defer in.Close()
-		if batch, err = in.RecordBatchAt(0); err != nil {
-			return "", fmt.Errorf("%s: %w", path, err)
-		}
-		defer batch.Release()
+		return in.RecordBatchAt(0)
 	}
-	for _, i := range batch.Schema().FieldIndices("input_sha256") {
-		if digests, ok := batch.Column(i).(*array.String); ok && digests.Len() == 1 {
-			return digests.Value(0), nil
-		}
+	in, err := file.NewParquetReader(f)
+	if err != nil {
+		return nil, err
 	}
-	return "", fmt.Errorf("%s: no input_sha256", path)
+	defer in.Close()
+	columns, err := pqarrow.NewFileReader(in, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		return nil, err
+	}
+	batches, err := columns.GetRecordReader(context.Background(), nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer batches.Release()
+	batch, err := batches.Read()
+	if err != nil {
+		return nil, err
+	}
+	batch.Retain() // the reader owns it otherwise
+	return batch, nil
 }

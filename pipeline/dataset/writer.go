@@ -104,8 +104,9 @@ func (w *Writer) Reject(r Reject) error {
 	return w.rejects.append(r)
 }
 
-// Commit makes the scan appear. If it is there already and came from the same input, it is replaced;
-// if from another, nothing is touched and the error wraps ErrExists.
+// Commit makes the scan appear. If it is there already and came from the same input, or had broken off
+// no later than this one, it is replaced; if from another, nothing is touched and the error wraps
+// ErrExists.
 func (w *Writer) Commit(s Scan) error {
 	if s.RowsKept != w.kept || s.RowsRejected != w.rejected || s.RowsRead != w.kept+w.rejected {
 		return fmt.Errorf("scan %s: read %d = kept %d + rejected %d does not fit the %d and %d rows stored",
@@ -116,11 +117,11 @@ func (w *Writer) Commit(s Scan) error {
 		return err
 	}
 	for _, path := range paths {
-		digest, err := readDigest(path, w.format)
+		stored, err := readStored(path, w.format)
 		if err != nil {
 			return err
 		}
-		if digest != s.InputSHA256 {
+		if !stored.givesWayTo(s) {
 			return fmt.Errorf("scan %s is %w, from another input, as %s: remove it to ingest this one",
 				w.scanID, ErrExists, path)
 		}

@@ -97,8 +97,8 @@ func (e *UnknownScanError) Error() string {
 //
 // When the input breaks off, ctx ends or the disk is full, what was read until then is added all the
 // same, as an incomplete scan, and the error says why it ended. Ingesting an input again replaces its
-// scan by the same bytes; an error that wraps dataset.ErrExists says that the dataset has another scan
-// of that name, and leaves it alone. An error of type *UnknownScanError asks for more Params.
+// scan by the same bytes, and an incomplete one by one that goes on at least as far; an error that wraps
+// dataset.ErrExists says that the dataset has another scan of that name, and leaves it alone. An error of type *UnknownScanError asks for more Params.
 //
 // When ctx ends while a read of rows blocks, that read is left behind.
 func Run(ctx context.Context, rows io.Reader, p Params) (Summary, error) {

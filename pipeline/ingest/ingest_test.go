@@ -220,6 +220,37 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// A scan that broke off gives way to one that goes on, and never to one that broke off sooner.
+func TestAgainAfterBreakingOff(t *testing.T) {
+	for _, format := range []dataset.Format{dataset.Parquet, dataset.Arrow} {
+		t.Run(string(format), func(t *testing.T) {
+			dir := t.TempDir()
+			p := params(dir)
+			p.Format = format
+			rows := generate(100)
+			broken := func(n int) error {
+				_, err := Run(t.Context(), io.MultiReader(bytes.NewReader(rows[:n]), iotest.ErrReader(io.ErrUnexpectedEOF)), p)
+				return err
+			}
+			if err := broken(len(rows) / 2); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatal(err)
+			}
+			half := tree(t, dir)
+			if err := broken(len(rows) / 4); !errors.Is(err, dataset.ErrExists) || !same(half, tree(t, dir)) {
+				t.Errorf("a shorter input: %v", err)
+			}
+			if s, err := Run(t.Context(), bytes.NewReader(rows), p); err != nil || !s.Complete || s.Kept != 100 {
+				t.Errorf("the whole input: %+v, %v", s, err)
+			}
+			whole := t.TempDir()
+			p.Dataset = whole
+			if _, err := Run(t.Context(), bytes.NewReader(rows), p); err != nil || !same(tree(t, dir), tree(t, whole)) {
+				t.Errorf("not the bytes of an undisturbed run: %v", err)
+			}
+		})
+	}
+}
+
 // The same rows give the same bytes: on one or two cores, from a file or a pipe, and when asked to
 // listen for cancellation.
 func TestSameBytes(t *testing.T) {

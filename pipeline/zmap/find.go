@@ -88,9 +88,13 @@ func findModule() (string, error) {
 		filepath.Join(folder, "mptcp.so"),
 		filepath.Join(folder, "..", "lib", "mpcensus", "mptcp.so"),
 	} {
-		if _, err := os.Stat(candidate); err == nil {
-			return candidate, nil
+		if _, err := os.Stat(candidate); err != nil {
+			continue
 		}
+		if strings.ContainsAny(candidate, " :") {
+			return "", fmt.Errorf("LD_PRELOAD cannot name %q: move mpcensus to a path without spaces and colons", candidate)
+		}
+		return candidate, nil
 	}
 	return "", ErrNoModule
 }
