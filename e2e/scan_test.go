@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"github.com/mpcensus/mpcensus/lab/netlab"
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 )
 
@@ -182,5 +187,83 @@ func TestDoctor(t *testing.T) {
 	r := run(t, mpcensus, l.inside(mpcensus, "doctor", "--zmap", "/bin/true")...)
 	if r.code != 1 || !strings.Contains(r.stdout, "LACKS ZMap") || !strings.Contains(r.stdout, "remedy: apt-get install zmap") {
 		t.Errorf("with a program that is not ZMap, exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// TestScanFullDisk: when the dataset's disk is full, ZMap is ended, and every row that was read is there.
+func TestScanFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		skip(t, "a small file system cannot be mounted without root")
+	}
+	l := labUp(t)
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
+		skip(t, "no small file system here: %v", err)
+	}
+	defer func() {
+		if err := unix.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	census := filepath.Join(disk, "census")
+	r := run(t, mpcensus, l.scan(census, "443", "plain", "--rate", "20000", "198.18.0.0/16")...)
+	if r.code != 1 || !strings.Contains(r.stderr, "no space left on device") {
+		t.Errorf("exit code %d:\n%s", r.code, r.stderr)
+	}
+	if c := scanCounts(t, census); c.complete || c.rows < 1000 || c.rows != c.kept {
+		t.Errorf("%+v: want an incomplete scan with all rows that were read", c)
+	}
+}
+
+// TestLauncherAndIngest goes the operator's way: ZMap by the launcher, its rows to a compressed file,
+// and that into the dataset.
+func TestLauncherAndIngest(t *testing.T) {
+	l := labUp(t)
+	dir := t.TempDir()
+	zmap := exec.Command(mpcensus, l.inside("../bin/zmap-mptcp", "-M", "mptcp_synscan", "-p", "80",
+		"--probe-args=probe=v0,key=static:8001800180018001", "-i", "scan0", "-S", "198.19.255.1", "-G", netlab.GatewayMAC.String(),
+		"-C", "/dev/null", "-b", filepath.Join(l.dir, "blocklist.conf"), "-r", "10000", "-c", "1", "-O", "json", "-f", "*",
+		"--output-filter=success = 1 || success = 0", "198.18.1.0/24", "198.18.2.0/24")...)
+	rows, err := zmap.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := uint64(bytes.Count(rows, []byte("\n")))
+	if sent < 100 {
+		t.Fatalf("only %d rows", sent)
+	}
+	rows = append(rows, "this is no row\n"...)
+	compressor, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"rows.json": rows, "rows.json.zst": compressor.EncodeAll(rows, nil)} {
+		t.Run(name, func(t *testing.T) {
+			file, census := filepath.Join(dir, name), filepath.Join(t.TempDir(), "census")
+			if err := os.WriteFile(file, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out := mustRun(t, mpcensus, "ingest", "--dataset", census, "--max-rejects", "0.1", file)
+			if !strings.Contains(out, "rejected 1 (not-json 1)") {
+				t.Errorf("ingest printed %q", out)
+			}
+			if c := scanCounts(t, census); !c.complete || c.rows != sent || c.read != sent+1 {
+				t.Errorf("%+v: want %d rows and one reject", c, sent)
+			}
+			if r := run(t, mpcensus, "ingest", "--dataset", census, "--max-rejects", "0", file); r.code != 3 {
+				t.Errorf("with no reject allowed, exit code %d, want 3", r.code)
+			}
+			db, err := dataset.OpenDuckDB(t.Context(), census, dataset.DuckDBOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			var static bool
+			err = db.QueryRow(`SELECT bool_and(static_key = '0x8001800180018001'::UBIGINT)
+				AND (SELECT bool_and(sent_key = '0x8001800180018001'::UBIGINT) FROM replies) FROM scans`).Scan(&static)
+			if err != nil || !static {
+				t.Errorf("the static key is not in the dataset: %v", err)
+			}
+		})
 	}
 }

@@ -91,7 +91,7 @@ func scan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "scanning port %d with %s probes from %s on %s\n", spec.Port, spec.Probe, spec.SourceIP, spec.Interface)
+	status.message(fmt.Sprintf("scanning port %d with %s probes from %s on %s", spec.Port, spec.Probe, spec.SourceIP, spec.Interface))
 
 	var zmapErr error
 	// The rows end when ZMap does: an interrupt goes to ZMap, and what it had printed is still read.

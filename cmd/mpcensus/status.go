@@ -31,12 +31,22 @@ func (s *statusLine) update(text string) {
 	defer s.mu.Unlock()
 	switch {
 	case s.terminal:
-		fmt.Fprintf(os.Stderr, "\r\033[K%s", text)
+		fmt.Fprintf(os.Stderr, "\r\033[K%s", fitting(text))
 		s.shown = true
 	case time.Since(s.last) >= plainInterval:
 		fmt.Fprintln(os.Stderr, text)
 		s.last = time.Now()
 	}
+}
+
+// fitting cuts text to the terminal's width: a line that wraps cannot be rewritten.
+func fitting(text string) string {
+	size, err := unix.IoctlGetWinsize(int(os.Stderr.Fd()), unix.TIOCGWINSZ)
+	runes := []rune(text)
+	if err != nil || size.Col == 0 || len(runes) < int(size.Col) {
+		return text
+	}
+	return string(runes[:size.Col-1])
 }
 
 // message prints a line of its own without disturbing the status.
