@@ -9,7 +9,6 @@ import (
 	"image/color"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -39,6 +38,8 @@ var verdicts = []struct {
 	{"tampered", color.RGBA{0xcc, 0x79, 0xa7, 0xff}, draw.PyramidGlyph{}},
 	{"implausible", color.Black, diamond{}},
 }
+
+const fontVariant = "Sans"
 
 var (
 	barColor     = color.Gray{0xd4}
@@ -86,57 +87,63 @@ func HammingPlot(w io.Writer, format, title string, byVerdict map[string]keys.Hi
 	if test.TooFew {
 		return fmt.Errorf("%w: %d keys, a figure needs %d", ErrTooFewKeys, test.Keys, keys.MinKeys)
 	}
-
-	labelFont := font.From(plot.DefaultFont, vg.Points(8))
-	p := plot.New()
+	p := weightAxes(test)
 	p.Title.Text = fmt.Sprintf("%s\n%s sender's keys came back; by their weights, %s of them can be genuine",
 		title, grouped(test.Keys), grouped(uint64(math.Round(test.Genuine))))
+	addBars(p, test)
+	if err := errors.Join(addCurve(p, test), addVerdicts(p, byVerdict), addOutlierLabels(p, test)); err != nil {
+		return err
+	}
+	return write(w, format, p)
+}
+
+// weightAxes is an empty plot with axes for the test's weights and counts.
+func weightAxes(test keys.WeightTest) *plot.Plot {
+	p := plot.New()
+	for _, f := range []*font.Font{
+		&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font,
+		&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font,
+	} {
+		f.Variant = fontVariant
+	}
 	p.Title.TextStyle.Font.Size = vg.Points(13)
 	p.Title.Padding = vg.Points(8)
+	p.Legend.Top = true
+	p.Legend.YOffs = -vg.Points(4)
+	p.Legend.Padding = vg.Points(2)
+
 	p.X.Label.Text = "Hamming weight of the sender's key (bits set, of 64)"
-	p.Y.Label.Text = "Targets (count, logarithmic)"
 	p.X.Min, p.X.Max = -1, keys.Bits+1
 	p.X.Tick.Marker = plot.TickerFunc(weightTicks)
+
+	most := uint64(0)
+	for _, weight := range test.Weights {
+		most = max(most, weight.Observed)
+	}
+	p.Y.Label.Text = "Targets (count, logarithmic)"
 	p.Y.Scale = plot.LogScale{}
-	p.Y.Min = 0.5
-	p.Y.Max = 4 * float64(slices.Max(all[:]))
+	p.Y.Min, p.Y.Max = 0.5, 4*float64(most)
 	if len(test.Outliers()) > 0 {
 		// The labels above the bars take a third of the height: half as many decades again.
 		p.Y.Max *= math.Sqrt(p.Y.Max/p.Y.Min) / 2
 	}
 	p.Y.Tick.Marker = plot.TickerFunc(countTicks)
-	p.Legend.Top = true
-	p.Legend.YOffs = -vg.Points(4)
-	p.Legend.Padding = vg.Points(2)
-	for _, f := range []*font.Font{
-		&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font,
-		&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font, &labelFont,
-	} {
-		f.Variant = "Sans"
-	}
 
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = nil
 	grid.Horizontal.Color = color.Gray{0xdd}
 	p.Add(grid)
+	return p
+}
 
-	usual := bars{color: barColor}
-	outlying := bars{color: outlierColor}
-	var curve plotter.XYs
-	var labels plotter.XYLabels
+func addBars(p *plot.Plot, test keys.WeightTest) {
+	usual, outlying := bars{color: barColor}, bars{color: outlierColor}
 	for _, weight := range test.Weights {
-		at := plotter.XY{X: float64(weight.Weight), Y: float64(weight.Observed)}
-		if weight.Expected >= p.Y.Min {
-			curve = append(curve, plotter.XY{X: at.X, Y: weight.Expected})
-		}
 		switch {
 		case weight.Outlier:
-			outlying.xys = append(outlying.xys, at)
-			labels.XYs = append(labels.XYs, at)
-			labels.Labels = append(labels.Labels, fmt.Sprintf("weight %d: %s keys, p %s",
-				weight.Weight, grouped(weight.Observed), keys.FormatP(weight.P)))
+			outlying.xys = append(outlying.xys, top(weight))
 		case weight.Observed > 0:
-			usual.xys = append(usual.xys, at)
+			usual.xys = append(usual.xys, top(weight))
 		}
 	}
 	p.Add(usual, outlying)
@@ -144,16 +151,35 @@ func HammingPlot(w io.Writer, format, title string, byVerdict map[string]keys.Hi
 	if len(outlying.xys) > 0 {
 		p.Legend.Add("all keys, outlying weight", outlying)
 	}
+}
 
-	if len(curve) > 1 {
-		line, err := plotter.NewLine(curve)
-		if err != nil {
-			return err
+// top is where a weight's bar ends.
+func top(w keys.Weight) plotter.XY {
+	return plotter.XY{X: float64(w.Weight), Y: float64(w.Observed)}
+}
+
+// addCurve draws what genuine keys explain, where that is a visible number.
+func addCurve(p *plot.Plot, test keys.WeightTest) error {
+	var curve plotter.XYs
+	for _, weight := range test.Weights {
+		if weight.Expected >= p.Y.Min {
+			curve = append(curve, plotter.XY{X: float64(weight.Weight), Y: weight.Expected})
 		}
-		line.Width = vg.Points(1.5)
-		p.Add(line)
-		p.Legend.Add("expected of genuine keys: Binomial(64, 1/2)", line)
 	}
+	if len(curve) < 2 {
+		return nil
+	}
+	line, err := plotter.NewLine(curve)
+	if err != nil {
+		return err
+	}
+	line.Width = vg.Points(1.5)
+	p.Add(line)
+	p.Legend.Add("expected of genuine keys: Binomial(64, 1/2)", line)
+	return nil
+}
+
+func addVerdicts(p *plot.Plot, byVerdict map[string]keys.Histogram) error {
 	for _, verdict := range verdicts {
 		var xys plotter.XYs
 		for weight, n := range byVerdict[verdict.name] {
@@ -172,20 +198,36 @@ func HammingPlot(w io.Writer, format, title string, byVerdict map[string]keys.Hi
 		p.Add(marks)
 		p.Legend.Add("verdict "+verdict.name, marks)
 	}
-	if len(labels.XYs) > 0 {
-		l, err := plotter.NewLabels(labels)
-		if err != nil {
-			return err
-		}
-		for i := range l.TextStyle {
-			l.TextStyle[i].Rotation = math.Pi / 2
-			l.TextStyle[i].YAlign = text.YCenter
-			l.TextStyle[i].Font = labelFont
-		}
-		l.Offset = vg.Point{Y: vg.Points(5)}
-		p.Add(l)
-	}
+	return nil
+}
 
+func addOutlierLabels(p *plot.Plot, test keys.WeightTest) error {
+	var labels plotter.XYLabels
+	for _, weight := range test.Outliers() {
+		labels.XYs = append(labels.XYs, top(weight))
+		labels.Labels = append(labels.Labels, fmt.Sprintf("weight %d: %s keys, p %s",
+			weight.Weight, grouped(weight.Observed), keys.FormatP(weight.P)))
+	}
+	if len(labels.XYs) == 0 {
+		return nil
+	}
+	l, err := plotter.NewLabels(labels)
+	if err != nil {
+		return err
+	}
+	labelFont := font.From(plot.DefaultFont, vg.Points(8))
+	labelFont.Variant = fontVariant
+	for i := range l.TextStyle {
+		l.TextStyle[i].Rotation = math.Pi / 2
+		l.TextStyle[i].YAlign = text.YCenter
+		l.TextStyle[i].Font = labelFont
+	}
+	l.Offset = vg.Point{Y: vg.Points(5)}
+	p.Add(l)
+	return nil
+}
+
+func write(w io.Writer, format string, p *plot.Plot) error {
 	const width, height, margin = 900, 480, 10
 	figure, err := draw.NewFormattedCanvas(width, height, format)
 	if err != nil {
