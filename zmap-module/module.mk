@@ -15,7 +15,7 @@ ZM_TESTS := $(wildcard zmap-module/tests/*_test.c)
 ZM_FUZZ := $(wildcard zmap-module/fuzz/fuzz_*.c)
 
 ZM_SO_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/so/%.o,$(ZM_WIRE) $(ZM_PLUGIN))
-# What unit tests and fuzz targets link: the wire code and the row, which need no ZMap.
+# What unit tests link: the wire code and the row, which need no ZMap.
 ZM_TESTED := $(ZM_WIRE) zmap-module/zmap211/row.c
 ZM_CHECK_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/check/%.o,$(ZM_TESTED) \
 	zmap-module/tests/vector.c zmap-module/tests/sample.c zmap-module/tests/fieldset.c)

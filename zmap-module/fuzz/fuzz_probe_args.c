@@ -4,6 +4,8 @@
 
 #include "../wire/probe_args.h"
 
+bool fuzz_accepted;
+
 /* An error is one printable line; its memory is exactly as large as promised. */
 static void require_one_line(const char *error)
 {
@@ -23,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memcpy(text, data, size);
 	text[size] = '\0';
-	if (probe_args_parse(text, &args, error) == PROBE_ARGS_BAD)
+	fuzz_accepted = probe_args_parse(text, &args, error) != PROBE_ARGS_BAD;
+	if (!fuzz_accepted)
 		require_one_line(error);
 	free(error);
 	free(text);

@@ -57,11 +57,12 @@ else
 	skip "network namespaces are not allowed here"
 fi
 
-# scan NAME=VALUE...: prints three probes to 198.18.0.0/24 instead of sending them.
+# scan NAME=VALUE...: prints three probes instead of sending them. (Of 256 targets or fewer ZMap 2.1.1
+# aborts with about one seed in 257.)
 scan() {
 	run $namespace sh -c 'ip link set lo up && exec "$@"' sh "$bin/zmap-mptcp" \
 		-C /dev/null -b /dev/null -M mptcp_synscan -p 443 -i lo -S 192.0.2.1 \
-		-G 02:00:00:00:00:01 -n 3 --dryrun -c 0 -q -v 0 -o /dev/null "$@" 198.18.0.0/24
+		-G 02:00:00:00:00:01 -n 3 --dryrun -c 0 -q -v 0 -o /dev/null "$@" 198.18.0.0/16
 }
 
 test_listed() {
@@ -98,7 +99,7 @@ test_probe_args_help() {
 test_refused_args() {
 	for args in --probe-args=prob=v1 --probe-args=probe=v2 --probe-args=probe=v1,probe=v1 \
 		--probe-args=key=static:12 --probe-args=options=none "--probe-args=probe=v1," \
-		"--probe-args=$(printf '%0300d' 0)" --source-port=40000; do
+		"--probe-args=$(printf '%0300d' 0)" --source-port=40000 --vpn; do
 		scan "$args"
 		expect "$args: status" "$status" 1
 		expect "$args: lines on stderr" "$(lines "$work/err")" 1
@@ -109,10 +110,8 @@ test_refused_args() {
 
 # How tshark reads the probes, without those that it warns of (severity "warning" and up).
 dissected() {
-	sed -n 's/.*{ ip: \(.*\) }/\1/p' "$work/out" | while read -r hex; do
-		echo "0000 $(echo "$hex" | sed 's/../& /g')"
-	done >"$work/hex"
-	text2pcap -q -l 101 "$work/hex" "$work/pcap" >/dev/null 2>&1
+	text2pcap -q -l 101 -r '^mptcp_synscan \{ ip: (?<data>[0-9a-f]+) \}$' "$work/out" "$work/pcap" \
+		>/dev/null 2>&1
 	# Away from the user's own Wireshark preferences.
 	HOME=$work tshark -r "$work/pcap" -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -T fields \
 		-e ip.checksum.status -e tcp.checksum.status -e tcp.flags \

@@ -230,7 +230,6 @@ static void test_refused_icmp(void)
 	    {"quote of IPv6", AT_QUOTE, 0x65, REPLY_BAD_QUOTE},
 	    {"quoted header of 0 words", AT_QUOTE, 0x40, REPLY_BAD_QUOTE},
 	    {"quoted header beyond the quote", AT_QUOTE, 0x4f, REPLY_BAD_QUOTE},
-	    {"quote of a fragment", AT_QUOTE + 7, 1, REPLY_BAD_QUOTE},
 	    {"quote of UDP", AT_QUOTE + 9, 17, REPLY_FOREIGN_QUOTE},
 	    {"quote to another address", AT_QUOTE + 19, 8, REPLY_FOREIGN_QUOTE},
 	    {"quote of another source port", AT_QUOTED_TCP + 1,
@@ -241,9 +240,28 @@ static void test_refused_icmp(void)
 	    /* Routers rewrite what they pass on: neither is part of what names a probe. */
 	    {"quoted TTL", AT_QUOTE + 8, 1, REPLY_ACCEPTED},
 	    {"quoted total length", AT_QUOTE + 3, 0xff, REPLY_ACCEPTED},
+	    {"quoted don't-fragment bit in host byte order", AT_QUOTE + 7, 0x40,
+	     REPLY_ACCEPTED},
+	    /* RFC 4884: a quote of 7 words, 28 bytes, is enough; one of 6 is not. */
+	    {"quote of 7 words and extensions", 25, 7, REPLY_ACCEPTED},
+	    {"quote of 6 words and extensions", 25, 6, REPLY_BAD_QUOTE},
+	    {"quote length beyond the message", 25, 255, REPLY_ACCEPTED},
 	};
 
 	check_changes(good, length, changes, sizeof changes / sizeof changes[0]);
+}
+
+/* RFC 4884 section 4: what follows a quote of 28 bytes is no part of it. */
+static void test_icmp_extensions(void)
+{
+	uint8_t packet[SAMPLE_MAX_BYTES];
+	size_t length = sample_icmp(packet, 3, 44);
+	struct reply reply;
+
+	packet[25] = 28 / 4;
+	CHECK_EQ("extensions", parse(packet, length, &reply), REPLY_ACCEPTED);
+	CHECK_EQ("extensions", reply.quote_length, 28);
+	CHECK(reply.quote == packet + AT_QUOTE);
 }
 
 static void test_every_short_quote(void)
@@ -289,6 +307,7 @@ int main(void)
 	test_every_data_offset();
 	test_refused_tcp();
 	test_refused_icmp();
+	test_icmp_extensions();
 	test_every_short_quote();
 	test_other_secret();
 	return check_report("reply_test");

@@ -37,7 +37,7 @@ static void check_checksums(const char *what, const uint8_t *packet, size_t leng
 	"0402"                                                                           \
 	"080a0a0b0c0d00000000"                                                           \
 	"01"                                                                             \
-	"030307"
+	"03030a"
 #define V0_OPTION                                                                        \
 	"1e0c0081"                                                                       \
 	"8899aabbccddeeff"

@@ -45,7 +45,7 @@ int main(void)
 		size_t length = strcspn(line, "\n") / 2;
 		struct mptcp_facts facts;
 
-		if (!hex_decode(line, options, length))
+		if (strchr(line, '\n') == NULL || !hex_decode(line, options, length))
 			return 1;
 		facts = tcp_options_find_mptcp(options, length);
 		print_facts(&facts);

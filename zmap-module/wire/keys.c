@@ -8,8 +8,7 @@ uint64_t key_weight16(const struct siphash_key *secret, struct target target)
 	uint64_t key = 0;
 	unsigned weight = 0;
 
-	/* The counter never wraps: 2560 draws leave 15 positions with chance < 2^-5000.
-	 */
+	/* The counter never wraps: 2560 draws meet 15 positions with chance < 2^-5000. */
 	for (uint8_t counter = 0; weight < KEY_WEIGHT; counter++) {
 		uint64_t hash = target_hash(secret, 'K', counter, target);
 

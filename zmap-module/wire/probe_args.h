@@ -10,11 +10,12 @@
 	"--probe-args=name=value,...\n"                                                  \
 	"  probe=v0|v1|plain    MP_CAPABLE version; plain has none (default v1)\n"       \
 	"  key=weight16|static:HEX16\n"                                                  \
-	"                       sender's key of v0 probes: one for each target with\n"   \
-	"                       exactly 16 bits set, or this one (default weight16)\n"   \
+	"                       sender's key of v0 probes (others carry none): one\n"    \
+	"                       for each target with exactly 16 bits set, or this\n"     \
+	"                       one (default weight16)\n"                                \
 	"  options=linux|bare   the other TCP options: those of a Linux MPTCP\n"         \
 	"                       client, or none (default linux)\n"                       \
-	"  help                 alone: print this list\n"
+	"  help                 instead of a scan: print this list\n"
 
 #define PROBE_ARGS_MAX_BYTES 256
 #define PROBE_ARGS_ERROR_BYTES 256

@@ -11,7 +11,7 @@
  *
  * A forger who does not see the probe has to guess 47 bits, sequence number and port.
  * These functions are pure: any number of threads may share a secret. Several probes
- * to one target (ZMap's -P) are equal, as retransmissions are.
+ * to one target (ZMap's -P) differ in their source address at most.
  */
 #ifndef MPCENSUS_PROBE_STATE_H
 #define MPCENSUS_PROBE_STATE_H

@@ -80,7 +80,7 @@ static enum reply_status parse_tcp(const struct ipv4_header *ip, struct cursor s
 	sent = probe_state(secret, reply->target);
 	if (reply->our_port != sent.source_port)
 		return REPLY_WRONG_PORT;
-	if (reply->ack != (uint32_t)(sent.seq + 1))
+	if (reply->ack != sent.seq + 1)
 		return REPLY_WRONG_ACK;
 	reply->mptcp = tcp_options_find_mptcp(reply->options, reply->options_length);
 	return classify_flags(reply->tcp_flags, &reply->kind);
@@ -88,7 +88,8 @@ static enum reply_status parse_tcp(const struct ipv4_header *ip, struct cursor s
 
 /*
  * RFC 792 promises the IP header and eight bytes: ports and sequence number, all that
- * names a probe.
+ * names a probe. Routers rewrite the rest of the header, and some put its fields into
+ * their own byte order.
  */
 static enum reply_status parse_quote(struct cursor quote,
 				     const struct siphash_key *secret,
@@ -105,7 +106,7 @@ static enum reply_status parse_quote(struct cursor quote,
 	reply->target =
 	    (struct target){.address = ip.destination, .port = cursor_u16(&quote)};
 	seq = cursor_u32(&quote);
-	if (quote.overrun || (ip.fragment & IPV4_FRAGMENT_MASK) != 0)
+	if (quote.overrun)
 		return REPLY_BAD_QUOTE;
 
 	sent = probe_state(secret, reply->target);
@@ -119,15 +120,22 @@ static enum reply_status parse_icmp(const struct ipv4_header *ip, struct cursor 
 				    const struct siphash_key *secret,
 				    uint16_t target_port, struct reply *reply)
 {
+	uint8_t quoted_words;
+
 	reply->kind = REPLY_ICMP;
 	reply->responder = ip->source;
 	reply->icmp_type = cursor_u8(&message);
 	reply->icmp_code = cursor_u8(&message);
 	if (reply->icmp_type != ICMP_DESTINATION_UNREACHABLE)
 		return REPLY_OTHER_ICMP;
-	cursor_take(&message, 6); /* checksum, and four bytes that depend on the code */
+	cursor_take(&message, 3); /* checksum, unused */
+	quoted_words = cursor_u8(&message);
+	cursor_take(&message, 2); /* unused, or the next hop's MTU */
 	if (message.overrun)
 		return REPLY_BAD_QUOTE;
+	/* RFC 4884 section 4.1: extensions follow a quote that states its length. */
+	if (quoted_words != 0 && quoted_words * 4u < message.left)
+		message.left = quoted_words * 4u;
 	reply->quote = message.next;
 	reply->quote_length = message.left;
 	return parse_quote(message, secret, target_port, reply);

@@ -29,7 +29,7 @@ enum reply_status {
 	REPLY_WRONG_ACK,
 	REPLY_WRONG_FLAGS,
 	REPLY_OTHER_ICMP,    /* not destination unreachable */
-	REPLY_BAD_QUOTE,     /* not an IPv4 header and 8 bytes, or of a fragment */
+	REPLY_BAD_QUOTE,     /* shorter than an IPv4 header and 8 bytes */
 	REPLY_FOREIGN_QUOTE, /* quotes a packet that we never sent */
 };
 

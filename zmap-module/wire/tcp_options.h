@@ -14,8 +14,8 @@
  *  3. Otherwise the upper four bits of its third byte are the subtype. Subtype 0 is
  *     MP_CAPABLE; the lower four bits are its version, the fourth byte its flags. Its
  *     legal lengths in a SYN or SYN-ACK are 12 for version 0 (RFC 6824 section 3.1),
- *     4 or 12 for version 1 and later (RFC 8684 section 3.1). With another length it
- *     is malformed. Any other subtype is `other`, whatever its length.
+ *     4 or 12 for version 1 (RFC 8684 section 3.1); later versions, which no RFC
+ *     defines, are held to those of version 1. With another length it is malformed. Any other subtype is `other`, whatever its length.
  *  4. The first well-formed MP_CAPABLE decides; if there is none, the first malformed
  *     option; if there is none, the first other subtype; else the answer is `none`.
  *  5. Version, flags and length are those of the deciding option, if its subtype is 0.

@@ -22,6 +22,7 @@
 #include "abi.h"
 
 #define SUPPORTED_VERSION "2.1.1"
+#define UNKNOWN_VERSION "unknown"
 
 static const char *const module_names[PROBE_MODULE_COUNT] = {
     "tcp_synscan", "icmp_echoscan", "icmp_echo_time", "udp", "ntp", "upnp",
@@ -116,7 +117,12 @@ const char *identify_version(void)
 	const char *version = NULL;
 
 	dl_iterate_phdr(search_main_program, &version);
-	return version != NULL ? version : "unknown";
+	return version != NULL ? version : UNKNOWN_VERSION;
+}
+
+static bool has_version(void)
+{
+	return strcmp(identify_version(), UNKNOWN_VERSION) != 0;
 }
 
 /* "zmap", "zmap4", "zmap-4.3.4", but not "zmapper". */
@@ -131,7 +137,9 @@ enum program identify_program(const char **problem)
 {
 	if (!exports_abi()) {
 		*problem = "it exports no probe modules";
-		return is_called_zmap() ? PROGRAM_UNKNOWN_ZMAP : PROGRAM_OTHER;
+		/* A program of that name without a version may be a wrapper around ZMap. */
+		return is_called_zmap() && has_version() ? PROGRAM_UNKNOWN_ZMAP
+							 : PROGRAM_OTHER;
 	}
 	if (strcmp(identify_version(), SUPPORTED_VERSION) != 0) {
 		*problem = "its version differs";

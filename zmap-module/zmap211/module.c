@@ -15,7 +15,7 @@
 
 #define ETHERNET_HEADER_BYTES 14
 
-/* ZMap's defaults: any other value came from --source-port. */
+/* ZMap's defaults, whether --source-port names them or not. */
 #define ZMAP_SOURCE_PORT_FIRST 32768
 #define ZMAP_SOURCE_PORT_LAST 61000
 
@@ -86,6 +86,9 @@ static int global_initialize(struct state_conf *conf)
 
 	read_probe_args(conf->probe_args);
 	claim_source_ports(conf);
+	if (conf->send_ip_pkts)
+		refuse("--vpn does not work: the receiver of ZMap 2.1.1 needs Ethernet "
+		       "frames");
 	random_bytes(secret, sizeof secret);
 	/* Linux offsets its clock at random too; a probe needs no clock behind it. */
 	random_bytes(&ts_value, sizeof ts_value);
@@ -96,9 +99,7 @@ static int global_initialize(struct state_conf *conf)
 	    syn_template(scan.args.probe, scan.args.options, conf->target_port, ts_value);
 	build_pcap_filter(conf->target_port);
 	mptcp_synscan.pcap_filter = scan.pcap_filter;
-	mptcp_synscan.packet_length = scan.syn.length;
-	if (!conf->send_ip_pkts)
-		mptcp_synscan.packet_length += ETHERNET_HEADER_BYTES;
+	mptcp_synscan.packet_length = ETHERNET_HEADER_BYTES + scan.syn.length;
 	return EXIT_SUCCESS;
 }
 
@@ -139,7 +140,7 @@ static int make_packet(void *buffer, uint32_t source, uint32_t destination,
 	return EXIT_SUCCESS;
 }
 
-/* --dryrun: the packet as text2pcap and Wireshark's "import from hex dump" can use it. */
+/* --dryrun. Read by text2pcap -l 101 -r '^mptcp_synscan \{ ip: (?<data>[0-9a-f]+) \}$'. */
 static void print_packet(FILE *file, void *buffer)
 {
 	char packet[2 * SYN_MAX_BYTES + 1];
