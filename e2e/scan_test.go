@@ -215,6 +215,24 @@ func TestScanFullDisk(t *testing.T) {
 	}
 }
 
+// TestScanUnwritable: where no dataset can be made, ZMap does not go on.
+func TestScanUnwritable(t *testing.T) {
+	l := labUp(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	r := run(t, mpcensus, l.scan(filepath.Join(file, "census"), "443", "v1", "198.18.0.0/16")...)
+	if r.code != 1 || !strings.Contains(r.stderr, "not a directory") {
+		t.Errorf("exit code %d:\n%s", r.code, r.stderr)
+	}
+	// At 1,000 probes a second the scan would take a minute.
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
 // TestLauncherAndIngest goes the operator's way: ZMap by the launcher, its rows to a compressed file,
 // and that into the dataset.
 func TestLauncherAndIngest(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -93,7 +94,7 @@ func scan(c *cli.Context) error {
 	}
 	status.message(fmt.Sprintf("scanning port %d with %s probes from %s on %s", spec.Port, spec.Probe, spec.SourceIP, spec.Interface))
 
-	var zmapErr error
+	end := sync.OnceValues(func() (ingest.Provenance, error) { return provenance(process, installation, spec) })
 	// The rows end when ZMap does: an interrupt goes to ZMap, and what it had printed is still read.
 	summary, err := ingest.Run(context.WithoutCancel(ctx), process.Rows, ingest.Params{
 		Dataset:     c.String("dataset"),
@@ -107,11 +108,14 @@ func scan(c *cli.Context) error {
 				// Nobody reads on, so ZMap must not go on sending.
 				stopZMap()
 			}
-			var p ingest.Provenance
-			p, zmapErr = provenance(process, installation, spec)
+			p, _ := end()
 			return p
 		},
 	})
+	if err != nil {
+		stopZMap()
+	}
+	_, zmapErr := end()
 	status.done()
 	if summary.ScanID != "" {
 		fmt.Fprintln(c.App.Writer, summaryText(summary))

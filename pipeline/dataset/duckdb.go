@@ -17,8 +17,8 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 )
 
-// ErrOnlyArrow is returned for a table that was written as Arrow IPC: SQL reads Parquet.
-var ErrOnlyArrow = errors.New("only Arrow IPC files here, SQL needs Parquet: ingest again without --format arrow")
+// ErrArrow is returned for a table with Arrow IPC files: SQL reads Parquet, and would leave them out.
+var ErrArrow = errors.New("has Arrow IPC files, but SQL reads Parquet: ingest them again without --format arrow, or keep them in a dataset of their own")
 
 // DuckDBOptions bound what DuckDB may use. The zero value means the defaults.
 type DuckDBOptions struct {
@@ -171,7 +171,6 @@ func parquetGlob(dir, table string) (string, error) {
 		switch filepath.Ext(path) {
 		case "." + string(Parquet):
 			parquet = true
-			return fs.SkipAll
 		case "." + string(Arrow):
 			arrow = true
 		}
@@ -182,10 +181,10 @@ func parquetGlob(dir, table string) (string, error) {
 		return "", nil
 	case err != nil:
 		return "", err
+	case arrow:
+		return "", fmt.Errorf("%s %w", root, ErrArrow)
 	case parquet:
 		return globEscaper.Replace(root) + "/**/*.parquet", nil
-	case arrow:
-		return "", fmt.Errorf("%s: %w", root, ErrOnlyArrow)
 	}
 	return "", nil
 }

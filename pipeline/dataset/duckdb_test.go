@@ -110,7 +110,7 @@ func TestOnlyArrow(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "replies", "f.arrow"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDuckDB(t.Context(), dir, DuckDBOptions{}); !errors.Is(err, ErrOnlyArrow) {
+	if _, err := OpenDuckDB(t.Context(), dir, DuckDBOptions{}); !errors.Is(err, ErrArrow) {
 		t.Errorf("got %v", err)
 	}
 }
