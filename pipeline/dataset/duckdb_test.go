@@ -102,13 +102,16 @@ func TestViewsOfFiles(t *testing.T) {
 	}
 }
 
-func TestOnlyArrow(t *testing.T) {
+// Arrow files must not be left out silently, beside Parquet files either.
+func TestArrow(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "replies"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "replies", "f.arrow"), nil, 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"a.parquet", "f.arrow"} {
+		if err := os.WriteFile(filepath.Join(dir, "replies", name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := OpenDuckDB(t.Context(), dir, DuckDBOptions{}); !errors.Is(err, ErrArrow) {
 		t.Errorf("got %v", err)
