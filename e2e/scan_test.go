@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,6 +56,11 @@ func TestScanBreaksOff(t *testing.T) {
 		"ZMap killed": {func(t *testing.T, scan *exec.Cmd) {
 			mustRun(t, "kill", "-KILL", child(t, scan.Process.Pid))
 		}, "zmap failed: signal: killed"},
+		"terminal lost": {func(t *testing.T, scan *exec.Cmd) {
+			if err := scan.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+		}, "interrupted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			census := filepath.Join(t.TempDir(), "census")
@@ -117,6 +123,10 @@ func TestScanRefuses(t *testing.T) {
 		{"only IPv4", 2, []string{"--dataset", census, "--port", "443", "2001:db8::1"}},
 		{"--probe v2", 2, []string{"--dataset", census, "--port", "443", "--probe", "v2", "198.18.0.1"}},
 		{"no scan without a blocklist", 1, []string{"--dataset", census, "--port", "443", "--blocklist", "nowhere.conf", "198.18.0.1"}},
+		{"has no entry", 1, []string{"--dataset", census, "--port", "443", "--blocklist", "/dev/null", "198.18.0.1"}},
+		{"is a directory", 1, []string{"--dataset", census, "--port", "443", "--blocklist", "/", "198.18.0.1"}},
+		{"--dataset is missing", 2, []string{"--dataset", "", "--port", "443", "198.18.0.1"}},
+		{"leave by scan0", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--interface", "lo", "198.18.0.1"}},
 		// The default blocklist has the lab's addresses.
 		{"no addresses are eligible to be scanned", 1, []string{"--dataset", census, "--port", "443", "198.18.0.1"}},
 		{"bad value 'x'", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--probe-args", "key=x", "198.18.0.1"}},

@@ -9,11 +9,11 @@ import (
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
-// need refuses a command line that lacks one of the flags. (urfave/cli's own check of required flags
+// need refuses a command line that lacks one of the flags, or leaves it empty. (urfave/cli's own check of required flags
 // prints the whole help before its error.)
 func need(c *cli.Context, flags ...string) error {
 	for _, name := range flags {
-		if !c.IsSet(name) {
+		if !c.IsSet(name) || c.Value(name) == "" {
 			return usageErrorf("--%s is missing: see %s --help", name, c.Command.HelpName)
 		}
 	}

@@ -35,7 +35,7 @@ func ingestCommand() *cli.Command {
 			&cli.StringFlag{Name: "family", Usage: "address family: `ipv4|ipv6`", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "date", Usage: "UTC date on which the scan began, `YYYY-MM-DD`", DefaultText: "as the rows say"},
 			formatFlag(),
-			&cli.Float64Flag{Name: "max-rejects", Usage: "`SHARE` of lines that may be rejected before the exit code is 3", Value: 0.01},
+			&cli.Float64Flag{Name: "max-rejects", Usage: "`SHARE` of lines that may be rejected before the exit code is 3", Value: maxRejects},
 		},
 		Action: runIngest,
 	}
@@ -49,9 +49,9 @@ func runIngest(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	maxRejects := c.Float64("max-rejects")
-	if !(maxRejects >= 0 && maxRejects <= 1) {
-		return usageErrorf("--max-rejects %v: a share is 0 to 1", maxRejects)
+	allowed := c.Float64("max-rejects")
+	if !(allowed >= 0 && allowed <= 1) {
+		return usageErrorf("--max-rejects %v: a share is 0 to 1", allowed)
 	}
 	inputs := c.Args().Slice()
 	if len(inputs) == 0 {
@@ -68,15 +68,26 @@ func runIngest(c *cli.Context) error {
 			}
 			return err
 		}
-		if float64(summary.Rejected) > maxRejects*float64(summary.Read) {
-			tooMany = append(tooMany, fmt.Sprintf("%s: %d of %d lines rejected, more than --max-rejects %v: see %s",
-				input, summary.Rejected, summary.Read, maxRejects, summary.Rejects))
+		if err := tooManyRejects(input, summary, allowed); err != nil {
+			tooMany = append(tooMany, err.Error())
 		}
 	}
 	if tooMany != nil {
 		return &exitError{exitRejected, strings.Join(tooMany, "; ")}
 	}
 	return nil
+}
+
+// maxRejects is the share of lines that may be rejected unless --max-rejects says otherwise.
+const maxRejects = 0.01
+
+// tooManyRejects is the error of an input of which more than the allowed share was rejected.
+func tooManyRejects(input string, s ingest.Summary, allowed float64) error {
+	if float64(s.Rejected) <= allowed*float64(s.Read) {
+		return nil
+	}
+	return &exitError{exitRejected, fmt.Sprintf("%s: %d of %d lines rejected, more than a share of %v: see %s",
+		input, s.Rejected, s.Read, allowed, s.Rejects)}
 }
 
 // ingestParams reads and checks the command line.

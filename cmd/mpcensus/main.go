@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -37,10 +38,14 @@ func usageErrorf(format string, args ...any) error {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A lost terminal ends work as Ctrl-C does. The second signal ends the program at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop)
+	// Output that nobody reads (as in "| head") is an error of that write, not the end of the program.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := newApp().RunContext(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "mpcensus:", err)
+		fmt.Fprintln(os.Stderr, "mpcensus:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(exitCode(err))
 	}
 }

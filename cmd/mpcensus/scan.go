@@ -89,6 +89,9 @@ func scan(c *cli.Context) error {
 	status := newStatusLine()
 	defer status.done()
 	process, err := zmap.Start(ctx, installation, spec, status.update, status.message)
+	if c.Context.Err() != nil {
+		return errors.New("interrupted before a probe was sent")
+	}
 	if err != nil {
 		return err
 	}
@@ -102,6 +105,7 @@ func scan(c *cli.Context) error {
 		Port:        spec.Port,
 		Probe:       spec.Probe,
 		Family:      dataset.IPv4,
+		Date:        process.Started.UTC().Format(time.DateOnly),
 		ToolVersion: version,
 		Provenance: func(ended error) ingest.Provenance {
 			if ended != nil {
@@ -128,7 +132,7 @@ func scan(c *cli.Context) error {
 	case zmapErr != nil:
 		return fmt.Errorf("%w; the %d replies read so far are in the dataset", zmapErr, summary.Kept)
 	}
-	return nil
+	return tooManyRejects("scan "+summary.ScanID, summary, maxRejects)
 }
 
 // provenance waits for ZMap to end and says what is known of its run.
@@ -187,6 +191,9 @@ func scanSpec(c *cli.Context) (zmap.Scan, error) {
 	if spec.Rate == 0 {
 		return spec, usageErrorf("--rate 0: ZMap would send as fast as it can; name a rate")
 	}
+	if spec.Rate > math.MaxInt32 || spec.Cooldown > math.MaxInt32 {
+		return spec, usageErrorf("--rate %d, --cooldown %d: ZMap takes numbers up to %d", spec.Rate, spec.Cooldown, math.MaxInt32)
+	}
 	if spec.Shards > 254 || spec.Shard >= spec.Shards {
 		return spec, usageErrorf("--shard %d of --shards %d: there can be 254 shards, counted from 0", spec.Shard, spec.Shards)
 	}
@@ -198,11 +205,26 @@ func scanSpec(c *cli.Context) (zmap.Scan, error) {
 		return spec, usageErrorf("--seed %d: ZMap takes seeds up to %d", spec.Seed, int64(math.MaxInt64))
 	}
 	if c.IsSet("blocklist") {
-		if _, err := os.Stat(spec.Blocklist); err != nil {
+		if err := checkBlocklist(spec.Blocklist); err != nil {
 			return spec, fmt.Errorf("no scan without a blocklist: %w", err)
 		}
 	}
 	return spec, nil
+}
+
+// checkBlocklist refuses a file that blocks nothing: ZMap takes even a folder for an empty list.
+func checkBlocklist(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		entry, _, _ := strings.Cut(line, "#")
+		if strings.TrimSpace(entry) != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has no entry", name)
 }
 
 // parseTarget reads an IPv4 address or CIDR and returns its first address.
@@ -233,6 +255,10 @@ func completeRoute(spec *zmap.Scan) error {
 	route, err := zmap.FindRoute(target)
 	if err != nil && !(errors.Is(err, zmap.ErrNoNextHop) && spec.GatewayMAC != "") {
 		return err
+	}
+	if spec.Interface != "" && spec.Interface != route.Interface {
+		return fmt.Errorf("packets to %s leave by %s: with --interface %s name --source-ip and --gateway-mac too",
+			target, route.Interface, spec.Interface)
 	}
 	if spec.Interface == "" {
 		spec.Interface = route.Interface

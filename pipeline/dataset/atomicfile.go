@@ -92,6 +92,18 @@ func lock(file *os.File, how int) error {
 	return retry(func() error { return unix.Flock(int(file.Fd()), how) })
 }
 
+// lockFolder keeps other processes that lock the same folder waiting until unlock.
+func lockFolder(folder string) (unlock func(), err error) {
+	d, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(d, unix.LOCK_EX); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return func() { d.Close() }, nil
+}
+
 // retry calls f again when a signal interrupted it.
 func retry(f func() error) error {
 	for {

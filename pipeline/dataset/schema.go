@@ -11,10 +11,11 @@ import (
 	"github.com/mpcensus/mpcensus/schemas"
 )
 
-// Tables that a scan fills.
+// Tables. A scan fills the first two, classify the third.
 const (
 	RepliesTable = "replies"
 	ScansTable   = "scans"
+	HostsTable   = "hosts"
 )
 
 // contract is schemas/tables.yaml.

@@ -112,6 +112,11 @@ func (w *Writer) Commit(s Scan) error {
 		return fmt.Errorf("scan %s: read %d = kept %d + rejected %d does not fit the %d and %d rows stored",
 			w.scanID, s.RowsRead, s.RowsKept, s.RowsRejected, w.kept, w.rejected)
 	}
+	unlock, err := lockFolder(w.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	paths, err := findScan(w.dir, w.partition, w.scanID)
 	if err != nil {
 		return err
@@ -124,6 +129,12 @@ func (w *Writer) Commit(s Scan) error {
 		if !stored.givesWayTo(s) {
 			return fmt.Errorf("scan %s is %w, from another input, as %s: remove it to ingest this one",
 				w.scanID, ErrExists, path)
+		}
+		if stored.inputSHA256 != s.InputSHA256 {
+			// Verdicts on what is replaced.
+			if err := removeFile(w.partition.Path(w.dir, HostsTable, w.scanID, Parquet)); err != nil {
+				return err
+			}
 		}
 	}
 	if err := appendScan(w.scans, w.scanID, s); err != nil {

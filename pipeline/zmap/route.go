@@ -28,7 +28,10 @@ const neighborWait = 3500 * time.Millisecond
 // no packet to target; an unknown next hop is resolved by the kernel's own ARP or neighbour discovery.
 func FindRoute(target netip.Addr) (Route, error) {
 	routes, err := netlink.RouteGet(net.IP(target.AsSlice()))
-	if err != nil || len(routes) == 0 {
+	if err == nil && len(routes) == 0 {
+		err = errors.New("the kernel names none")
+	}
+	if err != nil {
 		return Route{}, fmt.Errorf("no route to %s (%w): name --interface, --source-ip and --gateway-mac", target, err)
 	}
 	route := routes[0]

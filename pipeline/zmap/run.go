@@ -64,6 +64,12 @@ func Start(ctx context.Context, zmap Installation, scan Scan, status, warn func(
 		case <-p.underWay:
 			return p, nil
 		case <-p.stderrDone:
+			// Both may have happened by now.
+			select {
+			case <-p.underWay:
+				return p, nil
+			default:
+			}
 		}
 		// Nothing was sent: ZMap ended before its monitor's first line.
 		_, _ = io.Copy(io.Discard, p.Rows)
@@ -107,7 +113,8 @@ func launch(ctx context.Context, zmap Installation, scan Scan, status, warn func
 	p.cmd.Env = append(os.Environ(), "LD_PRELOAD="+zmap.Module)
 	// In its own process group, so that a Ctrl-C on the terminal reaches ZMap through ctx alone.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
+	// The whole group: the binary may be a script around ZMap.
+	p.cmd.Cancel = func() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT) }
 	p.cmd.WaitDelay = killDelay
 	rows, err := p.cmd.StdoutPipe()
 	if err != nil {
