@@ -15,12 +15,12 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (about a minute)
+demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (half a minute)
 	scripts/demo.sh demo-out
 
 .PHONY: test
 test: tools-test .venv/ready build test-module ## all tests
-	go test -race -p 1 ./...
+	go test -race -p 1 -count=1 ./...
 
 .PHONY: lint
 lint: tools-lint check-format-module ## formatting, vet, staticcheck, shellcheck, generated pages
@@ -36,7 +36,7 @@ build: tools-build bin/mpcensus bin/zmap-mptcp bin/mptcp.so ## bin/mpcensus, bin
 
 .PHONY: bin/mpcensus
 bin/mpcensus:
-	go build -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/mpcensus
+	go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/mpcensus
 
 .PHONY: fuzz
 fuzz: tools-fuzz fuzz-module ## fuzz every decoder, FUZZ_SECONDS each
@@ -55,20 +55,22 @@ clean: ## remove what was built
 	rm -rf bin build demo-out .venv
 
 # What each job needs beyond Go, a C compiler and make.
-.PHONY: tools-build tools-demo tools-test tools-lint tools-fuzz
+.PHONY: tools-build tools-demo tools-test tools-venv tools-lint tools-fuzz
 tools-build:
 	@scripts/install-packages.sh gcc g++ git
 tools-demo: tools-build
 	@scripts/install-packages.sh zmap nftables util-linux
 tools-test: tools-demo
-	@scripts/install-packages.sh tshark tcpdump iproute2 python3-venv
-tools-lint:
+	@scripts/install-packages.sh tshark tcpdump iproute2
+tools-venv:
+	@scripts/install-packages.sh python3-venv
+tools-lint: tools-build
 	@scripts/install-packages.sh clang-format shellcheck diffutils
 tools-fuzz:
 	@scripts/install-packages.sh clang
 
 # Independent readers of the dataset, for the tests.
-.venv/ready: requirements.txt
+.venv/ready: requirements.txt | tools-venv
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@

@@ -9,6 +9,8 @@ mpcensus=$(dirname "$0")/../bin/mpcensus
 # Below the rate at which ZMap itself loses replies on two shared cores.
 rate=20000
 
+# A lab that an earlier run left there would lose its directory, and then nobody could end it.
+[ ! -e "$out/lab" ] || "$mpcensus" lab down --dir "$out/lab"
 rm -rf "$out"
 mkdir -p "$out"
 trap '"$mpcensus" lab down --dir "$out/lab"' EXIT

@@ -118,12 +118,16 @@ func labUp(c *cli.Context) error {
 	}
 	fmt.Fprintf(w, "scan from\t%s on %s, gateway %s at %s\n", state.Source, state.Interface, state.Gateway, state.GatewayMAC)
 	fmt.Fprintf(w, "blocklist\t%s\n", state.Blocklist)
-	exec := "mpcensus lab exec"
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	exec := self + " lab exec"
 	if c.IsSet("dir") {
 		exec += " --dir " + dir
 	}
-	fmt.Fprintf(w, "scan with\t%s -- mpcensus scan --dataset census --port 443 --rate 20000 --blocklist %s %s\n",
-		exec, state.Blocklist, state.Ranges[0])
+	fmt.Fprintf(w, "scan with\t%s -- %s scan --dataset census --port 443 --rate 20000 --blocklist %s %s\n",
+		exec, self, state.Blocklist, state.Ranges[0])
 	return w.Flush()
 }
 

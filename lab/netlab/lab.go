@@ -83,6 +83,10 @@ func lockDir(dir string) (*os.File, error) {
 		lock.Close()
 		return nil, fmt.Errorf("use the lab's directory %s: %w", dir, err)
 	}
+	if err := onlyOurs(dir); err != nil {
+		lock.Close()
+		return nil, err
+	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if err == unix.EWOULDBLOCK {
@@ -91,6 +95,27 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock the lab's directory %s: %w", dir, err)
 	}
 	return lock, nil
+}
+
+// onlyOurs refuses a directory with files of somebody else's: ours, among them one that others call
+// blocklist.conf too, come and go with the lab.
+func onlyOurs(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("read the lab's directory: %w", err)
+	}
+	names := make(map[string]bool)
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	ours := names[logFile]
+	for _, name := range []string{controlFile, blocklistFile, logFile} {
+		delete(names, name)
+	}
+	if len(names) > 0 || len(entries) > 0 && !ours {
+		return fmt.Errorf("use the lab's directory %s: it holds other files: name an empty one with --dir", dir)
+	}
+	return nil
 }
 
 func startKeeper(ctx context.Context, dir string, config []byte, lock *os.File, userNamespace bool) error {
