@@ -88,7 +88,7 @@ func HammingPlot(w io.Writer, format, title string, byVerdict map[string]keys.Hi
 		return fmt.Errorf("%w: %d keys, a figure needs %d", ErrTooFewKeys, test.Keys, keys.MinKeys)
 	}
 	p := weightAxes(test)
-	p.Title.Text = fmt.Sprintf("%s\n%s sender's keys came back; by their weights, %s of them can be genuine",
+	p.Title.Text = fmt.Sprintf("%s\n%s sender's keys came back; by their weights alone, at most about %s of them are genuine",
 		title, grouped(test.Keys), grouped(uint64(math.Round(test.Genuine))))
 	addBars(p, test)
 	if err := errors.Join(addCurve(p, test), addVerdicts(p, byVerdict), addOutlierLabels(p, test)); err != nil {

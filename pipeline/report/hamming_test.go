@@ -33,7 +33,7 @@ func TestHammingPlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"Scan a", "65,000 sender&#39;s keys came back; by their weights, 2,600 of them can be genuine",
+		"Scan a", "65,000 sender&#39;s keys came back; by their weights alone, at most about 2,600 of them are genuine",
 		"Hamming weight of the sender&#39;s key (bits set, of 64)", "Targets (count, logarithmic)",
 		"weight 16: 62,400 keys, p &lt; 1e-300", "verdict mirrored", "verdict potential", "100,000",
 	} {
