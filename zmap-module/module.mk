@@ -7,16 +7,19 @@ FUZZ_SECONDS ?= 30
 ZM_OUT := build/zmap-module
 ZM_CFLAGS := -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wcast-align -Wwrite-strings -Wvla -Werror -MMD -MP
+# Where row/ finds the zmap_fields.h of the ZMap that it is built for.
+ZM_CFLAGS += -Izmap-module/zmap211
 ZM_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 ZM_WIRE := $(wildcard zmap-module/wire/*.c)
 ZM_PLUGIN := $(wildcard zmap-module/zmap211/*.c)
+ZM_ROW := zmap-module/row/row.c
 ZM_TESTS := $(wildcard zmap-module/tests/*_test.c)
 ZM_FUZZ := $(wildcard zmap-module/fuzz/fuzz_*.c)
 
-ZM_SO_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/so/%.o,$(ZM_WIRE) $(ZM_PLUGIN))
+ZM_SO_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/so/%.o,$(ZM_WIRE) $(ZM_ROW) $(ZM_PLUGIN))
 # What unit tests link: the wire code and the row, which need no ZMap.
-ZM_TESTED := $(ZM_WIRE) zmap-module/zmap211/row.c
+ZM_TESTED := $(ZM_WIRE) $(ZM_ROW)
 ZM_CHECK_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/check/%.o,$(ZM_TESTED) \
 	zmap-module/tests/vector.c zmap-module/tests/sample.c zmap-module/tests/fieldset.c)
 ZM_FUZZ_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/fuzz/%.o,$(ZM_WIRE) \
@@ -71,6 +74,9 @@ test-module: bin/mptcp.so bin/zmap-mptcp $(ZM_TEST_PROGRAMS) $(ZM_WALK_OPTIONS) 
 	@set -e; for replay in $(ZM_REPLAY_PROGRAMS); do \
 		$$replay zmap-module/fuzz/corpus/$$(basename $$replay)/*; done
 	@zmap-module/tests/plugin_test.sh bin
+	@zmap-module/tests/sender_test.sh bin
+	@zmap-module/tests/add_to_zmap_test.sh
+	@zmap-module/tests/zmap4_test.sh bin
 
 fuzz-module: $(ZM_FUZZ_PROGRAMS) ## fuzz the C code, FUZZ_SECONDS for each target
 	@set -e; for fuzz in $(ZM_FUZZ_PROGRAMS); do \
@@ -78,6 +84,18 @@ fuzz-module: $(ZM_FUZZ_PROGRAMS) ## fuzz the C code, FUZZ_SECONDS for each targe
 		mkdir -p $$fuzz.found; \
 		$$fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=1600 -print_final_stats=1 \
 			-artifact_prefix=$(ZM_OUT)/ $$fuzz.found $$corpus; done
+
+# What bench_probe.sh loads into ZMap, and the writer of its targets.
+ZM_BENCH := $(ZM_OUT)/so/bench
+ZM_BENCH_PROGRAMS := $(ZM_BENCH)/make_packet.so $(ZM_BENCH)/write_targets
+
+$(ZM_BENCH)/make_packet.so: $(ZM_BENCH)/make_packet.o
+	@echo "  LD  $@"
+	@$(ZM_CC) -shared -o $@ $^
+
+$(ZM_BENCH)/write_targets: $(ZM_BENCH)/write_targets.o
+	@echo "  LD  $@"
+	@$(ZM_CC) -o $@ $^
 
 ZM_FORMATTED := $(wildcard zmap-module/*/*.c zmap-module/*/*.h)
 

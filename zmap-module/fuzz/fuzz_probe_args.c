@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "fuzz.h"
 
 #include <string.h>
@@ -17,6 +18,16 @@ static void require_one_line(const char *error)
 	REQUIRE(error[length - 1] == ')');
 }
 
+/* What is taken over is bounded, and well-formed. */
+static void require_sound(const struct probe_args *args)
+{
+	size_t length = strnlen(args->targets, sizeof args->targets);
+
+	REQUIRE(length < sizeof args->targets);
+	REQUIRE(memchr(args->targets, ',', length) == NULL);
+	REQUIRE(args->has_source == (args->source.family == IP_FAMILY_6));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
@@ -26,7 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	fuzz_accepted = probe_args_parse(text, &args, error) != PROBE_ARGS_BAD;
-	if (!fuzz_accepted)
+	if (fuzz_accepted)
+		require_sound(&args);
+	else
 		require_one_line(error);
 	free(error);
 	free(text);

@@ -2,6 +2,8 @@
 
 #include "../tests/naive_options.h"
 
+#define SENT_NONCE 0x89abcdefu /* as in testdata/options */
+
 bool fuzz_accepted;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -13,6 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	actual = tcp_options_find_mptcp(data, size);
 	expected = naive_find_mptcp(data, size);
 	REQUIRE(same_facts(&actual, &expected));
+	REQUIRE(tcp_options_find_canary(data, size, SENT_NONCE) ==
+		naive_find_canary(data, size, SENT_NONCE));
 	fuzz_accepted = actual.presence != MPTCP_MALFORMED;
 	return 0;
 }

@@ -35,8 +35,9 @@ static void test_weight16_is_uniform(void)
 	unsigned wrong_weight = 0, worst_pairs = 0;
 
 	for (uint32_t i = 0; i < TARGETS; i++) {
-		struct target target = {.address = 0x0b000000u + i, .port = 443};
-		uint64_t key = key_weight16(&secret, target);
+		struct target target = {.address = ip_address_4(0x0b000000u + i),
+					.port = 443};
+		uint64_t key = key_weight16(&secret, &target);
 		unsigned set[64], count = 0;
 
 		wrong_weight += weight(key) != 16;
@@ -65,8 +66,8 @@ static void test_differs_by_target(void)
 	struct target target = sample_target(), other = target;
 
 	other.port = 80;
-	CHECK(key_weight16(&secret, target) == key_weight16(&secret, target));
-	CHECK(key_weight16(&secret, target) != key_weight16(&secret, other));
+	CHECK(key_weight16(&secret, &target) == key_weight16(&secret, &target));
+	CHECK(key_weight16(&secret, &target) != key_weight16(&secret, &other));
 }
 
 static void test_sources(void)
@@ -74,11 +75,11 @@ static void test_sources(void)
 	struct siphash_key secret = sample_secret();
 	struct key_source fixed = {.method = KEY_STATIC, .fixed = 0xff000000000000ffu};
 	struct key_source keyed = {.method = KEY_WEIGHT16};
+	struct target target = sample_target();
 
-	CHECK_EQ("static", sender_key(&fixed, &secret, sample_target()),
-		 0xff000000000000ffu);
-	CHECK_EQ("weight16", sender_key(&keyed, &secret, sample_target()),
-		 key_weight16(&secret, sample_target()));
+	CHECK_EQ("static", sender_key(&fixed, &secret, &target), 0xff000000000000ffu);
+	CHECK_EQ("weight16", sender_key(&keyed, &secret, &target),
+		 key_weight16(&secret, &target));
 }
 
 int main(void)

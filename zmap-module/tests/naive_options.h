@@ -102,4 +102,30 @@ static inline bool same_facts(const struct mptcp_facts *a, const struct mptcp_fa
 	       a->flags == b->flags && a->length == b->length && a->key == b->key;
 }
 
+static inline bool naive_is_canary(const struct naive_option *o)
+{
+	return o->kind == 254 && o->present >= 4 && o->bytes[2] == 'M' &&
+	       o->bytes[3] == 'C';
+}
+
+static inline enum canary_presence naive_find_canary(const uint8_t *bytes, size_t length,
+						     uint32_t nonce)
+{
+	struct naive_option list[TCP_OPTIONS_MAX_BYTES];
+	int count = naive_split(bytes, (int)length, list);
+
+	for (int i = 0; i < count; i++) {
+		uint32_t value = 0;
+
+		if (!naive_is_canary(&list[i]))
+			continue;
+		if (list[i].claimed != 8 || list[i].present != 8)
+			return CANARY_ALTERED;
+		for (int b = 4; b < 8; b++)
+			value = value * 256 + list[i].bytes[b];
+		return value == nonce ? CANARY_MIRRORED : CANARY_ALTERED;
+	}
+	return CANARY_NONE;
+}
+
 #endif

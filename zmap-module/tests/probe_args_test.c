@@ -14,6 +14,9 @@ static void test_defaults(void)
 		CHECK(args.probe == PROBE_V1);
 		CHECK(args.key.method == KEY_WEIGHT16);
 		CHECK(args.options == OPTIONS_LINUX);
+		CHECK(!args.canary);
+		CHECK_TEXT(args.targets, "");
+		CHECK(!args.has_source);
 	}
 }
 
@@ -35,10 +38,37 @@ static void test_accepted(void)
 	CHECK(args.key.method == KEY_WEIGHT16);
 	CHECK(args.options == OPTIONS_LINUX);
 
+	CHECK(probe_args_parse("canary=on,targets=/a dir/x=y,source=2001:dB8::10", &args,
+			       error) == PROBE_ARGS_OK);
+	CHECK(args.canary);
+	CHECK_TEXT(args.targets, "/a dir/x=y");
+	CHECK(args.has_source);
+	CHECK_EQ("source's family", args.source.family, IP_FAMILY_6);
+	CHECK_EQ("source", args.source.high, 0x20010db800000000);
+	CHECK_EQ("source", args.source.low, 0x10);
+	CHECK(probe_args_parse("canary=off", &args, error) == PROBE_ARGS_OK);
+	CHECK(!args.canary);
+
 	CHECK(probe_args_parse("help", &args, error) == PROBE_ARGS_HELP_ASKED);
 }
 
-#define NAMES "(allowed: probe, key, options, or help alone)"
+/* The longest path that fits. */
+static void test_long_path(void)
+{
+	char text[PROBE_ARGS_MAX_BYTES + 2] = "targets=";
+	struct probe_args args;
+	char error[PROBE_ARGS_ERROR_BYTES] = "";
+
+	memset(text + 8, 'p', PROBE_ARGS_MAX_BYTES - 8);
+	CHECK(probe_args_parse(text, &args, error) == PROBE_ARGS_OK);
+	CHECK_EQ("characters", strlen(args.targets), PROBE_ARGS_MAX_BYTES - 8);
+	text[PROBE_ARGS_MAX_BYTES] = 'p';
+	CHECK(probe_args_parse(text, &args, error) == PROBE_ARGS_BAD);
+	CHECK_TEXT(error, "1025 characters are too many (allowed: 1024)");
+}
+
+#define NAMES "(allowed: probe, key, options, canary, targets, source, or help alone)"
+#define SOURCES "(allowed: an IPv6 address)"
 #define PROBES "(allowed: v0, v1 or plain)"
 #define KEYS "(allowed: weight16, or static: and 16 hex digits)"
 
@@ -72,6 +102,15 @@ static const struct {
      "bad value 'static:0x23456789abcdef' for 'key' " KEYS},
     {"key=weight17", "bad value 'weight17' for 'key' " KEYS},
     {"options=macos", "bad value 'macos' for 'options' (allowed: linux or bare)"},
+    {"canary=yes", "bad value 'yes' for 'canary' (allowed: on or off)"},
+    {"canary", "bad value '' for 'canary' (allowed: on or off)"},
+    {"targets=", "bad value '' for 'targets' (allowed: a path without commas)"},
+    {"targets=a,b", "unknown name 'b' " NAMES},
+    {"source=", "bad value '' for 'source' " SOURCES},
+    {"source=192.0.2.1", "bad value '192.0.2.1' for 'source' " SOURCES},
+    {"source=2001:db8::1/64", "bad value '2001:db8::1/64' for 'source' " SOURCES},
+    {"source=fe80::1%eth0", "bad value 'fe80::1%eth0' for 'source' " SOURCES},
+    {"source=2001:db8::1,source=2001:db8::1", "'source' is given twice (allowed: once)"},
     {"probe=v1,probe=v1", "'probe' is given twice (allowed: once)"},
     {"probe=v1,key=weight16,probe=v0", "'probe' is given twice (allowed: once)"},
     {"probe=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -99,7 +138,7 @@ static void test_over_long(void)
 	memset(text, 'p', sizeof text - 1);
 	text[sizeof text - 1] = '\0';
 	CHECK(probe_args_parse(text, &args, error) == PROBE_ARGS_BAD);
-	CHECK_TEXT(error, "99999 characters are too many (allowed: 256)");
+	CHECK_TEXT(error, "99999 characters are too many (allowed: 1024)");
 }
 
 /* ZMap's --help breaks longer lines in odd places. */
@@ -114,6 +153,7 @@ int main(void)
 {
 	test_defaults();
 	test_accepted();
+	test_long_path();
 	test_refused();
 	test_over_long();
 	test_help_fits_80_columns();

@@ -1,6 +1,6 @@
 /*
- * For pipeline/mptcp's tests: one line of hex option bytes in, one line of what
- * tcp_options.c makes of them out, "-" where it says nothing.
+ * For pipeline/mptcp's tests: hex option bytes and the nonce of our canary in, what
+ * tcp_options.c makes of them out, a line each; "-" where it says nothing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,24 +31,40 @@ static void print_facts(const struct mptcp_facts *facts)
 	print_if(facts->has_flags, facts->flags);
 	print_if(facts->has_length, facts->length);
 	if (facts->has_key)
-		printf(" %016" PRIx64 "\n", facts->key);
+		printf(" %016" PRIx64, facts->key);
 	else
-		printf(" -\n");
+		printf(" -");
+}
+
+static const char *canary_name(enum canary_presence presence)
+{
+	static const char *const names[] = {
+	    [CANARY_NONE] = "none",
+	    [CANARY_MIRRORED] = "mirrored",
+	    [CANARY_ALTERED] = "altered",
+	};
+
+	return names[presence];
 }
 
 int main(void)
 {
-	char line[2 * TCP_OPTIONS_MAX_BYTES + 2];
+	char line[2 * TCP_OPTIONS_MAX_BYTES + sizeof " 01234567\n"];
 
 	while (fgets(line, sizeof line, stdin) != NULL) {
 		uint8_t options[TCP_OPTIONS_MAX_BYTES];
-		size_t length = strcspn(line, "\n") / 2;
+		size_t digits = strcspn(line, " ");
 		struct mptcp_facts facts;
+		uint32_t nonce;
 
-		if (strchr(line, '\n') == NULL || !hex_decode(line, options, length))
+		if (digits > 2 * sizeof options ||
+		    !hex_decode(line, options, digits / 2) ||
+		    sscanf(line + digits, "%8" SCNx32, &nonce) != 1)
 			return 1;
-		facts = tcp_options_find_mptcp(options, length);
+		facts = tcp_options_find_mptcp(options, digits / 2);
 		print_facts(&facts);
+		printf(" %s\n",
+		       canary_name(tcp_options_find_canary(options, digits / 2, nonce)));
 	}
 	return 0;
 }

@@ -1,16 +1,5 @@
 #include "hex.h"
 
-void hex_encode(const uint8_t *bytes, size_t length, char *text)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < length; i++) {
-		*text++ = digits[bytes[i] >> 4];
-		*text++ = digits[bytes[i] & 0xf];
-	}
-	*text = '\0';
-}
-
 static int digit_value(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -3,7 +3,7 @@
 #define DRAW_BITS 6
 #define DRAWS_PER_HASH (64 / DRAW_BITS)
 
-uint64_t key_weight16(const struct siphash_key *secret, struct target target)
+uint64_t key_weight16(const struct siphash_key *secret, const struct target *target)
 {
 	uint64_t key = 0;
 	unsigned weight = 0;
@@ -24,7 +24,7 @@ uint64_t key_weight16(const struct siphash_key *secret, struct target target)
 }
 
 uint64_t sender_key(const struct key_source *source, const struct siphash_key *secret,
-		    struct target target)
+		    const struct target *target)
 {
 	if (source->method == KEY_STATIC)
 		return source->fixed;

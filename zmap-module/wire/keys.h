@@ -30,9 +30,9 @@ struct key_source {
  * which names one of 64 positions with equal chance; a position drawn before is drawn
  * again. That takes 18.2 draws on average, two hashes of ten draws each.
  */
-uint64_t key_weight16(const struct siphash_key *secret, struct target target);
+uint64_t key_weight16(const struct siphash_key *secret, const struct target *target);
 
 uint64_t sender_key(const struct key_source *source, const struct siphash_key *secret,
-		    struct target target);
+		    const struct target *target);
 
 #endif

@@ -1,10 +1,10 @@
 #include "probe_args.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "cursor.h"
+#include "error_line.h"
 #include "hex.h"
 
 struct slice {
@@ -62,6 +62,35 @@ static bool set_options(struct slice value, struct probe_args *args)
 	return true;
 }
 
+static bool set_canary(struct slice value, struct probe_args *args)
+{
+	args->canary = slice_is(value, "on");
+	return args->canary || slice_is(value, "off");
+}
+
+static bool set_targets(struct slice value, struct probe_args *args)
+{
+	if (value.length == 0 || value.length >= sizeof args->targets)
+		return false;
+	/* Behind it are the zeros that probe_args_parse starts from. */
+	memcpy(args->targets, value.text, value.length);
+	return true;
+}
+
+static bool set_source(struct slice value, struct probe_args *args)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	uint8_t bytes[IPV6_ADDRESS_BYTES];
+
+	if (value.length >= sizeof text)
+		return false;
+	memcpy(text, value.text, value.length);
+	args->has_source = inet_pton(AF_INET6, text, bytes) == 1;
+	if (args->has_source)
+		args->source = ip_address_6(bytes);
+	return args->has_source;
+}
+
 static const struct argument {
 	const char *name;
 	const char *allowed;
@@ -70,9 +99,13 @@ static const struct argument {
     {"probe", "v0, v1 or plain", set_probe},
     {"key", "weight16, or static: and 16 hex digits", set_key},
     {"options", "linux or bare", set_options},
+    {"canary", "on or off", set_canary},
+    {"targets", "a path without commas", set_targets},
+    {"source", "an IPv6 address", set_source},
 };
 
-#define ALLOWED_NAMES "(allowed: probe, key, options, or help alone)"
+#define ALLOWED_NAMES                                                                    \
+	"(allowed: probe, key, options, canary, targets, source, or help alone)"
 #define ARGUMENT_COUNT (sizeof arguments / sizeof arguments[0])
 
 static const struct argument *find_argument(struct slice name)
@@ -84,24 +117,8 @@ static const struct argument *find_argument(struct slice name)
 	return NULL;
 }
 
-static enum probe_args_status bad(char error[PROBE_ARGS_ERROR_BYTES], const char *format,
-				  ...) __attribute__((format(printf, 2, 3)));
-
-/* What the user typed goes into the line: only printable ASCII keeps it one line. */
-static enum probe_args_status bad(char error[PROBE_ARGS_ERROR_BYTES], const char *format,
-				  ...)
-{
-	va_list values;
-
-	va_start(values, format);
-	vsnprintf(error, PROBE_ARGS_ERROR_BYTES, format, values);
-	va_end(values);
-	for (char *c = error; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	}
-	return PROBE_ARGS_BAD;
-}
+#define BAD(error, ...)                                                                  \
+	(error_line(error, PROBE_ARGS_ERROR_BYTES, __VA_ARGS__), PROBE_ARGS_BAD)
 
 /* For "%.*s": the head of a slice, short enough to leave room for the allowed values. */
 #define SHOWN_CHARACTERS 40
@@ -124,13 +141,13 @@ static enum probe_args_status parse_one(struct slice item, unsigned *seen,
 	}
 	argument = find_argument(name);
 	if (argument == NULL)
-		return bad(error, "unknown name '%.*s' " ALLOWED_NAMES, SHOWN(name));
+		return BAD(error, "unknown name '%.*s' " ALLOWED_NAMES, SHOWN(name));
 	bit = 1u << (argument - arguments);
 	if (*seen & bit)
-		return bad(error, "'%s' is given twice (allowed: once)", argument->name);
+		return BAD(error, "'%s' is given twice (allowed: once)", argument->name);
 	*seen |= bit;
 	if (!argument->set(value, args))
-		return bad(error, "bad value '%.*s' for '%s' (allowed: %s)", SHOWN(value),
+		return BAD(error, "bad value '%.*s' for '%s' (allowed: %s)", SHOWN(value),
 			   argument->name, argument->allowed);
 	return PROBE_ARGS_OK;
 }
@@ -152,7 +169,7 @@ enum probe_args_status probe_args_parse(const char *text, struct probe_args *arg
 		return PROBE_ARGS_HELP_ASKED;
 	length = strlen(text);
 	if (length > PROBE_ARGS_MAX_BYTES)
-		return bad(error, "%zu characters are too many (allowed: %d)", length,
+		return BAD(error, "%zu characters are too many (allowed: %d)", length,
 			   PROBE_ARGS_MAX_BYTES);
 
 	for (;;) {

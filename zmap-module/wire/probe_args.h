@@ -2,6 +2,9 @@
 #ifndef MPCENSUS_PROBE_ARGS_H
 #define MPCENSUS_PROBE_ARGS_H
 
+#include <stdbool.h>
+
+#include "address.h"
 #include "keys.h"
 #include "syn.h"
 
@@ -15,15 +18,25 @@
 	"                       one (default weight16)\n"                                \
 	"  options=linux|bare   the other TCP options: those of a Linux MPTCP\n"         \
 	"                       client, or none (default linux)\n"                       \
+	"  canary=on|off        one more option, experimental, with a nonce for each\n"  \
+	"                       target: who sends it back mirrors unknown options\n"     \
+	"                       (default off)\n"                                         \
+	"  targets=FILE         probe what this target file lists (made by mpcensus\n"   \
+	"                       targets build), IPv4 or IPv6\n"                          \
+	"  source=ADDRESS       our IPv6 address, for IPv6 targets\n"                    \
 	"  help                 instead of a scan: print this list\n"
 
-#define PROBE_ARGS_MAX_BYTES 256
+#define PROBE_ARGS_MAX_BYTES 1024
 #define PROBE_ARGS_ERROR_BYTES 256
 
 struct probe_args {
 	enum probe_kind probe;
 	struct key_source key;
 	enum option_set options;
+	bool canary;
+	char targets[PROBE_ARGS_MAX_BYTES]; /* path, empty if not given */
+	bool has_source;
+	struct ip_address source;
 };
 
 enum probe_args_status { PROBE_ARGS_OK, PROBE_ARGS_HELP_ASKED, PROBE_ARGS_BAD };

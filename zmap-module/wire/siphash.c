@@ -9,32 +9,37 @@ static inline uint64_t load_word(const uint8_t *bytes)
 	       (uint64_t)bytes[7] << 56;
 }
 
-static uint64_t rotate_left(uint64_t value, unsigned bits)
+static inline uint64_t rotate_left(uint64_t value, unsigned bits)
 {
 	return value << bits | value >> (64 - bits);
 }
 
-static void sip_rounds(uint64_t v[4], unsigned count)
+/* Passed by value and inlined: the state stays in registers. */
+struct state {
+	uint64_t v0, v1, v2, v3;
+};
+
+static inline struct state sip_round(struct state s)
 {
-	while (count-- > 0) {
-		v[0] += v[1];
-		v[2] += v[3];
-		v[1] = rotate_left(v[1], 13) ^ v[0];
-		v[3] = rotate_left(v[3], 16) ^ v[2];
-		v[0] = rotate_left(v[0], 32);
-		v[2] += v[1];
-		v[0] += v[3];
-		v[1] = rotate_left(v[1], 17) ^ v[2];
-		v[3] = rotate_left(v[3], 21) ^ v[0];
-		v[2] = rotate_left(v[2], 32);
-	}
+	s.v0 += s.v1;
+	s.v2 += s.v3;
+	s.v1 = rotate_left(s.v1, 13) ^ s.v0;
+	s.v3 = rotate_left(s.v3, 16) ^ s.v2;
+	s.v0 = rotate_left(s.v0, 32);
+	s.v2 += s.v1;
+	s.v0 += s.v3;
+	s.v1 = rotate_left(s.v1, 17) ^ s.v2;
+	s.v3 = rotate_left(s.v3, 21) ^ s.v0;
+	s.v2 = rotate_left(s.v2, 32);
+	return s;
 }
 
-static void absorb(uint64_t v[4], uint64_t word)
+static inline struct state absorb(struct state s, uint64_t word)
 {
-	v[3] ^= word;
-	sip_rounds(v, 2);
-	v[0] ^= word;
+	s.v3 ^= word;
+	s = sip_round(sip_round(s));
+	s.v0 ^= word;
+	return s;
 }
 
 struct siphash_key siphash_key(const uint8_t bytes[SIPHASH_KEY_BYTES])
@@ -47,21 +52,21 @@ struct siphash_key siphash_key(const uint8_t bytes[SIPHASH_KEY_BYTES])
 
 uint64_t siphash24(const struct siphash_key *key, const uint8_t *message, size_t length)
 {
-	uint64_t v[4] = {
-	    key->k0 ^ 0x736f6d6570736575u,
-	    key->k1 ^ 0x646f72616e646f6du,
-	    key->k0 ^ 0x6c7967656e657261u,
-	    key->k1 ^ 0x7465646279746573u,
+	struct state s = {
+	    .v0 = key->k0 ^ 0x736f6d6570736575u,
+	    .v1 = key->k1 ^ 0x646f72616e646f6du,
+	    .v2 = key->k0 ^ 0x6c7967656e657261u,
+	    .v3 = key->k1 ^ 0x7465646279746573u,
 	};
 	size_t whole = length - length % 8;
 	uint64_t last = (uint64_t)length << 56;
 
 	for (size_t i = 0; i < whole; i += 8)
-		absorb(v, load_word(message + i));
+		s = absorb(s, load_word(message + i));
 	for (size_t i = whole; i < length; i++)
 		last |= (uint64_t)message[i] << (8 * (i - whole));
-	absorb(v, last);
-	v[2] ^= 0xff;
-	sip_rounds(v, 4);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	s = absorb(s, last);
+	s.v2 ^= 0xff;
+	s = sip_round(sip_round(sip_round(sip_round(s))));
+	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

@@ -1,18 +1,20 @@
 /*
- * The probe: an IPv4 SYN, built once as a template; a target changes only addresses, IP
- * identification, source port, sequence number, sender's key and the two checksums.
+ * The probe: a SYN, built once as a template; a probe to a target is a copy of it with
+ * addresses, label, source port, sequence number, sender's key, canary and checksums.
  */
 #ifndef MPCENSUS_SYN_H
 #define MPCENSUS_SYN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "headers.h"
 #include "probe_state.h"
 
-/* The longest probe: Linux's options (20) and an MP_CAPABLE with key (12). */
-#define SYN_MAX_BYTES (IPV4_HEADER_BYTES + TCP_HEADER_BYTES + 32)
+/* The longest probe: IPv6, and all the options that a TCP header can hold. */
+#define SYN_MAX_BYTES (IPV6_HEADER_BYTES + TCP_HEADER_BYTES + 40)
 
 enum probe_kind {
 	PROBE_V0,    /* MP_CAPABLE of RFC 6824, with our key */
@@ -25,21 +27,37 @@ enum option_set {
 	OPTIONS_BARE,  /* MP_CAPABLE alone */
 };
 
+struct syn_shape {
+	enum ip_family family;
+	enum probe_kind kind;
+	enum option_set options;
+	bool canary;
+	uint16_t target_port;
+	uint32_t ts_value;
+	struct ip_address source; /* IPv6 only: an IPv4 scan may send from several */
+};
+
 struct syn_template {
 	uint8_t packet[SYN_MAX_BYTES];
 	size_t length;
-	size_t key_at; /* offset of the sender's key; 0 when the probe carries none */
+	enum ip_family family;
+	size_t key_at;            /* offset of the sender's key; 0 if there is none */
+	size_t canary_at;         /* offset of the nonce; 0 if there is none */
 	uint32_t ip_sum, tcp_sum; /* of the constant part */
 };
 
-struct syn_template syn_template(enum probe_kind kind, enum option_set options,
-				 uint16_t target_port, uint32_t ts_value);
+/* What differs from probe to probe, beside the target. */
+struct syn_values {
+	uint32_t source; /* IPv4 */
+	struct probe_state state;
+	uint64_t key;
+	uint32_t canary;
+};
 
-/*
- * Makes `packet`, which holds a copy of the template's bytes or an earlier probe made of
- * it, the probe to `target`. `key` is unused by probes that carry none.
- */
-void syn_fill(const struct syn_template *syn, uint8_t *packet, uint32_t source,
-	      struct target target, const struct probe_state *state, uint64_t key);
+struct syn_template syn_template(const struct syn_shape *shape);
+
+/* Writes `syn->length` bytes; `packet` has room for SYN_MAX_BYTES. */
+void syn_make(const struct syn_template *syn, uint8_t *packet,
+	      const struct target *target, const struct syn_values *values);
 
 #endif

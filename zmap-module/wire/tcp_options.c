@@ -101,3 +101,37 @@ struct mptcp_facts tcp_options_find_mptcp(const uint8_t *bytes, size_t length)
 	}
 	return deciding;
 }
+
+static bool is_canary(const struct option *option)
+{
+	struct cursor value = option->value;
+
+	return option->kind == TCP_OPTION_EXPERIMENT &&
+	       cursor_u16(&value) == CANARY_EXPERIMENT;
+}
+
+static enum canary_presence judge_canary(const struct option *option, uint32_t sent_nonce)
+{
+	struct cursor value = option->value;
+
+	cursor_take(&value, 2); /* the identifier */
+	if (option->whole && option->length == CANARY_BYTES &&
+	    cursor_u32(&value) == sent_nonce)
+		return CANARY_MIRRORED;
+	return CANARY_ALTERED;
+}
+
+enum canary_presence tcp_options_find_canary(const uint8_t *bytes, size_t length,
+					     uint32_t sent_nonce)
+{
+	struct cursor options = cursor_over(bytes, length);
+	struct option option;
+
+	while (next_option(&options, &option)) {
+		if (is_canary(&option))
+			return judge_canary(&option, sent_nonce);
+		if (!option.whole)
+			break;
+	}
+	return CANARY_NONE;
+}

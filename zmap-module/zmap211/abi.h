@@ -133,9 +133,19 @@ struct probe_module {
 	const char *helptext;
 };
 
+struct state_send {
+	double start, finish;
+	uint32_t sent, blacklisted, whitelisted;
+	int warmup, complete;
+	uint32_t first_scanned, targets;
+	uint32_t sendto_failures; /* by finished threads; the monitor reads it */
+	uint32_t max_index;
+};
+
 #define PROBE_MODULE_COUNT 6
 
 extern struct state_conf zconf WEAK;
+extern struct state_send zsend WEAK;
 extern struct probe_module *probe_modules[PROBE_MODULE_COUNT] WEAK;
 
 /* const, because this module never gives a string away: free_ is always 0. */
@@ -146,5 +156,6 @@ void fs_add_null(struct fieldset *fs, const char *name) WEAK;
 void fs_modify_string(struct fieldset *fs, const char *name, const char *value,
 		      int free_) WEAK;
 void fs_modify_uint64(struct fieldset *fs, const char *name, uint64_t value) WEAK;
+void fs_modify_null(struct fieldset *fs, const char *name) WEAK;
 
 #endif

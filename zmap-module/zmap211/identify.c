@@ -3,9 +3,9 @@
  * independent marks must agree:
  *
  *  1. the program exports what abi.h refers to;
- *  2. the sizes of `zconf`, `probe_modules` and every module record, from the program's
- *     own symbol table, equal those of abi.h (a build without JSON support, with PF_RING
- *     or with one module more differs);
+ *  2. the sizes of `zconf`, `zsend`, `probe_modules` and every module record, from the
+ *     program's own symbol table, equal those of abi.h (a build without JSON support, with
+ *     PF_RING or with one module more differs);
  *  3. the modules have the names of 2.1.1, in its order;
  *  4. the program's read-only data holds the string "2.1.1", which --version prints.
  */
@@ -30,9 +30,10 @@ static const char *const module_names[PROBE_MODULE_COUNT] = {
 
 static bool exports_abi(void)
 {
-	return &zconf != NULL && probe_modules != NULL && fs_add_string != NULL &&
-	       fs_add_uint64 != NULL && fs_add_null != NULL && fs_modify_string != NULL &&
-	       fs_modify_uint64 != NULL;
+	return &zconf != NULL && &zsend != NULL && probe_modules != NULL &&
+	       fs_add_string != NULL && fs_add_uint64 != NULL && fs_add_null != NULL &&
+	       fs_modify_string != NULL && fs_modify_uint64 != NULL &&
+	       fs_modify_null != NULL;
 }
 
 /* The size that the symbol table gives an exported object; 0 if `address` starts none. */
@@ -49,7 +50,7 @@ static size_t object_size(const void *address)
 
 static bool sizes_match(void)
 {
-	if (object_size(&zconf) != sizeof zconf ||
+	if (object_size(&zconf) != sizeof zconf || object_size(&zsend) != sizeof zsend ||
 	    object_size(probe_modules) != sizeof probe_modules)
 		return false;
 	for (int i = 0; i < PROBE_MODULE_COUNT; i++) {

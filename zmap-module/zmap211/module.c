@@ -3,32 +3,25 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "../row/row.h"
+#include "../wire/counts.h"
 #include "../wire/hex.h"
-#include "../wire/keys.h"
-#include "../wire/probe_args.h"
-#include "../wire/probe_state.h"
 #include "../wire/reply.h"
-#include "../wire/syn.h"
-#include "row.h"
-
-#define ETHERNET_HEADER_BYTES 14
+#include "../wire/scan.h"
+#include "sender.h"
 
 /* ZMap's defaults, whether --source-port names them or not. */
 #define ZMAP_SOURCE_PORT_FIRST 32768
 #define ZMAP_SOURCE_PORT_LAST 61000
 
 /* Written by global_initialize, before there are threads; read-only from then on. */
-static struct {
-	struct probe_args args;
-	struct siphash_key secret;
-	struct syn_template syn;
-	uint16_t target_port;
-	char pcap_filter[256];
-} scan;
+static struct scan scan;
+static bool dryrun;
+static char pcap_filter[SCAN_PCAP_FILTER_BYTES];
 
-/* From validate_packet to process_packet, which ZMap calls one after the other. */
+/* The receive thread's. `reply` goes from validate_packet to the process_packet after it. */
+static struct reply_counts counts;
 static struct reply reply;
 
 static _Noreturn void refuse(const char *reason)
@@ -37,20 +30,23 @@ static _Noreturn void refuse(const char *reason)
 	exit(EXIT_FAILURE);
 }
 
-static void read_probe_args(const char *text)
+static void open_scan(const struct state_conf *conf)
 {
-	char error[PROBE_ARGS_ERROR_BYTES];
+	char error[SCAN_ERROR_BYTES];
 
-	switch (probe_args_parse(text, &scan.args, error)) {
-	case PROBE_ARGS_OK:
-		return;
-	case PROBE_ARGS_HELP_ASKED:
+	switch (scan_open(&scan, conf->probe_args, conf->target_port, error)) {
+	case SCAN_OK:
+		break;
+	case SCAN_HELP_ASKED:
 		fputs(PROBE_ARGS_HELP, stdout);
 		exit(EXIT_SUCCESS);
-	case PROBE_ARGS_BAD:
-		fprintf(stderr, MODULE_NAME ": --probe-args: %s\n", error);
-		exit(EXIT_FAILURE);
+	case SCAN_BAD:
+		refuse(error);
 	}
+	if (!scan_check_index_set(&scan, conf->destination_cidrs,
+				  conf->destination_cidrs_len, conf->whitelist_filename,
+				  conf->total_allowed, error))
+		refuse(error);
 }
 
 static void claim_source_ports(struct state_conf *conf)
@@ -64,49 +60,33 @@ static void claim_source_ports(struct state_conf *conf)
 	conf->source_port_last = SOURCE_PORT_LAST;
 }
 
-static void random_bytes(void *bytes, size_t length)
+static size_t build_packet(uint8_t *packet, uint32_t source, uint32_t destination)
 {
-	if (getrandom(bytes, length, 0) != (ssize_t)length)
-		refuse("the kernel gave no random bytes");
+	return scan_make_syn(&scan, packet, source, destination);
 }
 
-static void build_pcap_filter(uint16_t target_port)
-{
-	snprintf(scan.pcap_filter, sizeof scan.pcap_filter,
-		 "ip and ((tcp src port %u and tcp dst portrange %u-%u and "
-		 "(tcp[13] & 0x12 = 0x12 or tcp[13] & 0x04 != 0)) or icmp[0] = 3)",
-		 target_port, SOURCE_PORT_FIRST, SOURCE_PORT_LAST);
-}
-
-/* ZMap ignores the result: what must not go on ends the process, before any packet. */
+/*
+ * ZMap ignores the result: what must not go on ends the process, before any packet. Files
+ * are opened here, because ZMap gives up root soon after.
+ */
 static int global_initialize(struct state_conf *conf)
 {
-	uint8_t secret[SIPHASH_KEY_BYTES];
-	uint32_t ts_value;
-
-	read_probe_args(conf->probe_args);
+	open_scan(conf);
 	claim_source_ports(conf);
 	if (conf->send_ip_pkts)
 		refuse("--vpn does not work: the receiver of ZMap 2.1.1 needs Ethernet "
 		       "frames");
-	random_bytes(secret, sizeof secret);
-	/* Linux offsets its clock at random too; a probe needs no clock behind it. */
-	random_bytes(&ts_value, sizeof ts_value);
-
-	scan.secret = siphash_key(secret);
-	scan.target_port = conf->target_port;
-	scan.syn =
-	    syn_template(scan.args.probe, scan.args.options, conf->target_port, ts_value);
-	build_pcap_filter(conf->target_port);
-	mptcp_synscan.pcap_filter = scan.pcap_filter;
+	scan_pcap_filter(&scan, pcap_filter, sizeof pcap_filter);
+	mptcp_synscan.pcap_filter = pcap_filter;
 	mptcp_synscan.packet_length = ETHERNET_HEADER_BYTES + scan.syn.length;
+	dryrun = conf->dryrun;
+	sender_configure(conf, build_packet);
 	return EXIT_SUCCESS;
 }
 
 static int thread_initialize(void *buffer, uint8_t *source_mac, uint8_t *gateway_mac,
 			     uint16_t target_port, void **arg)
 {
-	static const uint8_t ethertype_ipv4[2] = {0x08, 0x00};
 	uint8_t *frame = buffer;
 
 	(void)target_port;
@@ -114,29 +94,24 @@ static int thread_initialize(void *buffer, uint8_t *source_mac, uint8_t *gateway
 	memset(frame, 0, MAX_PACKET_SIZE);
 	memcpy(frame, gateway_mac, MAC_ADDR_LEN_BYTES);
 	memcpy(frame + MAC_ADDR_LEN_BYTES, source_mac, MAC_ADDR_LEN_BYTES);
-	memcpy(frame + 2 * MAC_ADDR_LEN_BYTES, ethertype_ipv4, sizeof ethertype_ipv4);
-	memcpy(frame + ETHERNET_HEADER_BYTES, scan.syn.packet, scan.syn.length);
+	store_u16(frame + 2 * MAC_ADDR_LEN_BYTES, scan_ethertype(&scan));
 	return EXIT_SUCCESS;
 }
 
-static uint64_t key_sent_to(struct target target)
-{
-	if (scan.args.probe != PROBE_V0)
-		return 0;
-	return sender_key(&scan.args.key, &scan.secret, target);
-}
-
+/* The sender builds the packet when its turn to be sent has come. */
 static int make_packet(void *buffer, uint32_t source, uint32_t destination,
 		       uint32_t *validation, int probe_number, void *arg)
 {
-	struct target target = {.address = ntohl(destination), .port = scan.target_port};
-	struct probe_state state = probe_state(&scan.secret, target);
-
 	(void)validation;
 	(void)probe_number;
 	(void)arg;
-	syn_fill(&scan.syn, (uint8_t *)buffer + ETHERNET_HEADER_BYTES, ntohl(source),
-		 target, &state, key_sent_to(target));
+	if (dryrun) {
+		build_packet((uint8_t *)buffer + ETHERNET_HEADER_BYTES, ntohl(source),
+			     ntohl(destination));
+		return EXIT_SUCCESS;
+	}
+	scan_prefetch(&scan, ntohl(destination));
+	sender_note(ntohl(source), ntohl(destination));
 	return EXIT_SUCCESS;
 }
 
@@ -153,11 +128,13 @@ static void print_packet(FILE *file, void *buffer)
 static int validate_packet(const void *packet, uint32_t length, uint32_t *source,
 			   uint32_t *validation)
 {
+	enum reply_status status = reply_parse(&scan, packet, length, &reply);
+
 	(void)validation;
-	if (reply_parse(packet, length, &scan.secret, scan.target_port, &reply) !=
-	    REPLY_ACCEPTED)
+	counts_add(&counts, status);
+	if (status != REPLY_ACCEPTED)
 		return 0;
-	*source = htonl(reply.target.address);
+	*source = htonl(scan_duplicate_key(&scan, &reply.target));
 	return 1;
 }
 
@@ -166,7 +143,20 @@ static void process_packet(const unsigned char *frame, uint32_t length,
 {
 	(void)frame;
 	(void)length;
-	row_add(fs, &reply, scan.args.probe, key_sent_to(reply.target));
+	row_add(fs, &scan, &reply);
+}
+
+/* When the send threads and the receive thread have ended. */
+static int close_scan(struct state_conf *conf, void *send, void *recv)
+{
+	struct sender_counts sent = sender_counts();
+
+	(void)conf;
+	(void)send;
+	(void)recv;
+	counts_print(stderr, MODULE_NAME, &counts, &sent.packets_sent,
+		     &sent.send_failures);
+	return EXIT_SUCCESS;
 }
 
 struct probe_module mptcp_synscan = {
@@ -179,11 +169,11 @@ struct probe_module mptcp_synscan = {
     .print_packet = print_packet,
     .validate_packet = validate_packet,
     .process_packet = process_packet,
+    .close = close_scan,
     .fields = row_fields,
     .numfields = ROW_FIELD_COUNT,
     .helptext =
 	"Sends a TCP SYN with MP_CAPABLE (Multipath TCP, RFC 6824 and RFC 8684) and\n"
-	"reports SYN-ACKs, RSTs and ICMP destination unreachable "
-	"messages.\n" PROBE_ARGS_HELP
+	"reports SYN-ACKs, RSTs and ICMP errors.\n" PROBE_ARGS_HELP
 	"Choose --output-module=json --output-fields=* to get every field.\n",
 };

@@ -1,0 +1,278 @@
+#include "scan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "error_line.h"
+#include "headers.h"
+#include "index_set.h"
+
+#define HOW_TO_GIVE_INDICES                                                              \
+	"start it by zmap-mptcp or mpcensus scan, or as mpcensus targets arguments says"
+
+static bool is_indexed(const struct scan *scan)
+{
+	return scan->targets.count > 0;
+}
+
+/* Everything random about a scan. */
+static bool draw_secrets(struct scan *scan, uint32_t *ts_value)
+{
+	struct {
+		uint8_t secret[SIPHASH_KEY_BYTES];
+		uint8_t order[PERMUTATION_KEY_BYTES];
+		uint32_t ts_value;
+	} drawn;
+
+	/* Up to 256 bytes come whole or not at all (getrandom(2)). */
+	if (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn)
+		return false;
+	scan->secret = siphash_key(drawn.secret);
+	scan->order = permutation(drawn.order);
+	*ts_value = drawn.ts_value;
+	return true;
+}
+
+static bool open_targets(struct scan *scan, char error[SCAN_ERROR_BYTES])
+{
+	char problem[TARGET_FILE_ERROR_BYTES];
+	const char *path = scan->args.targets;
+
+	scan->targets = (struct target_file){.count = 0};
+	scan->family = IP_FAMILY_4;
+	if (*path != '\0') {
+		if (!target_file_open(path, &scan->targets, problem)) {
+			error_line(error, SCAN_ERROR_BYTES, "%s %s", path, problem);
+			return false;
+		}
+		scan->family = scan->targets.family;
+	}
+	if (scan->family == IP_FAMILY_6 && !scan->args.has_source) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "%s lists IPv6 addresses: give our own by source=ADDRESS",
+			   path);
+		return false;
+	}
+	if (scan->family == IP_FAMILY_4 && scan->args.has_source) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "source= is for IPv6 targets only: "
+			   "give an IPv4 source by ZMap's --source-ip");
+		return false;
+	}
+	return true;
+}
+
+enum scan_status scan_open(struct scan *scan, const char *probe_args,
+			   uint16_t target_port, char error[SCAN_ERROR_BYTES])
+{
+	char problem[PROBE_ARGS_ERROR_BYTES];
+	uint32_t ts_value;
+
+	switch (probe_args_parse(probe_args, &scan->args, problem)) {
+	case PROBE_ARGS_OK:
+		break;
+	case PROBE_ARGS_HELP_ASKED:
+		return SCAN_HELP_ASKED;
+	case PROBE_ARGS_BAD:
+		error_line(error, SCAN_ERROR_BYTES, "--probe-args: %s", problem);
+		return SCAN_BAD;
+	}
+	if (!open_targets(scan, error))
+		return SCAN_BAD;
+	if (!draw_secrets(scan, &ts_value)) {
+		error_line(error, SCAN_ERROR_BYTES, "the kernel gave no random bytes");
+		return SCAN_BAD;
+	}
+	scan->port = target_port;
+	scan->syn = syn_template(&(struct syn_shape){
+	    .family = scan->family,
+	    .kind = scan->args.probe,
+	    .options = scan->args.options,
+	    .canary = scan->args.canary,
+	    .target_port = target_port,
+	    /* Linux offsets its clock at random too; a probe needs no clock behind it. */
+	    .ts_value = ts_value,
+	    .source = scan->args.source,
+	});
+	return SCAN_OK;
+}
+
+static bool given_indices(char *const *cidrs, int cidr_count, uint32_t indices)
+{
+	FILE *command_line = fopen("/proc/self/cmdline", "r");
+	bool matches = command_line != NULL &&
+		       index_set_matches(cidrs, cidr_count, command_line, indices);
+
+	if (command_line != NULL)
+		fclose(command_line);
+	return matches;
+}
+
+bool scan_check_index_set(const struct scan *scan, char *const *cidrs, int cidr_count,
+			  const char *whitelist, uint64_t allowed,
+			  char error[SCAN_ERROR_BYTES])
+{
+	uint32_t count = scan->targets.count;
+
+	if (!is_indexed(scan))
+		return true;
+	if (whitelist != NULL) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "%s says what to probe, and so does ZMap's -w: give one of "
+			   "them",
+			   scan->args.targets);
+		return false;
+	}
+	if (!given_indices(cidrs, cidr_count, count)) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "ZMap's targets are not the %" PRIu32
+			   " indices of %s: " HOW_TO_GIVE_INDICES,
+			   count, scan->args.targets);
+		return false;
+	}
+	if (allowed != count) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "ZMap's blocklist leaves %" PRIu64 " of the %" PRIu32
+			   " indices of %s: give -b /dev/null, and the blocklist to "
+			   "mpcensus targets build",
+			   allowed, count, scan->args.targets);
+		return false;
+	}
+	return true;
+}
+
+/* tcp[] is of no use in IPv6 filters (pcap-filter(7)): offsets from the IPv6 header. */
+void scan_pcap_filter(const struct scan *scan, char *text, size_t size)
+{
+	if (scan->family == IP_FAMILY_6)
+		snprintf(
+		    text, size,
+		    "ip6 and ((ip6[6] = %d and ip6[40:2] = %u and ip6[42:2] >= %u and "
+		    "(ip6[53] & 0x12 = 0x12 or ip6[53] & 0x04 != 0)) or "
+		    "(ip6[6] = %d and ip6[40] >= %d and ip6[40] <= %d))",
+		    IP_PROTOCOL_TCP, scan->port, SOURCE_PORT_FIRST, IP_PROTOCOL_ICMPV6,
+		    ICMPV6_DESTINATION_UNREACHABLE, ICMPV6_PARAMETER_PROBLEM);
+	else
+		snprintf(text, size,
+			 "ip and ((tcp src port %u and tcp dst portrange %u-%u and "
+			 "(tcp[13] & 0x12 = 0x12 or tcp[13] & 0x04 != 0)) or "
+			 "icmp[0] = %d or icmp[0] = %d or icmp[0] = %d)",
+			 scan->port, SOURCE_PORT_FIRST, SOURCE_PORT_LAST,
+			 ICMP_DESTINATION_UNREACHABLE, ICMP_TIME_EXCEEDED,
+			 ICMP_PARAMETER_PROBLEM);
+}
+
+uint16_t scan_ethertype(const struct scan *scan)
+{
+	return scan->family == IP_FAMILY_6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
+}
+
+static struct target target_at(const struct scan *scan, uint32_t index)
+{
+	return (struct target){
+	    .address = target_file_address(&scan->targets, index),
+	    .port = scan->port,
+	    .index = index,
+	};
+}
+
+size_t scan_make_syn(const struct scan *scan, uint8_t *packet, uint32_t source,
+		     uint32_t destination)
+{
+	struct target target = {.address = ip_address_4(destination), .port = scan->port};
+	struct syn_values values = {.source = source};
+
+	if (is_indexed(scan)) {
+		uint32_t index = destination - INDEX_BASE;
+
+		if (index >= scan->targets.count)
+			return 0;
+		target = target_at(scan, index);
+	}
+	values.state = scan_probe_state(scan, &target);
+	values.key = scan_sent_key(scan, &target);
+	if (scan_sends_canary(scan))
+		values.canary = scan_sent_canary(scan, &target);
+	syn_make(&scan->syn, packet, &target, &values);
+	return scan->syn.length;
+}
+
+void scan_prefetch(const struct scan *scan, uint32_t destination)
+{
+	uint32_t index = destination - INDEX_BASE;
+
+	if (index < scan->targets.count)
+		target_file_prefetch(&scan->targets, index);
+}
+
+struct probe_state scan_probe_state(const struct scan *scan, const struct target *target)
+{
+	if (is_indexed(scan))
+		return probe_state_indexed(&scan->secret, &scan->order, target);
+	return probe_state_direct(&scan->secret, target);
+}
+
+uint64_t scan_sent_key(const struct scan *scan, const struct target *target)
+{
+	if (scan->args.probe != PROBE_V0)
+		return 0;
+	return sender_key(&scan->args.key, &scan->secret, target);
+}
+
+bool scan_sends_canary(const struct scan *scan)
+{
+	return scan->args.canary;
+}
+
+uint32_t scan_sent_canary(const struct scan *scan, const struct target *target)
+{
+	return (uint32_t)target_hash(&scan->secret, 'N', 0, target);
+}
+
+const char *scan_probe_name(const struct scan *scan)
+{
+	switch (scan->args.probe) {
+	case PROBE_V0:
+		return "v0";
+	case PROBE_V1:
+		return "v1";
+	case PROBE_PLAIN:
+		break;
+	}
+	return scan->args.canary ? "canary" : "plain";
+}
+
+enum scan_recognition scan_recognise(const struct scan *scan, struct ip_address address,
+				     uint16_t port, uint16_t our_port, uint32_t seq,
+				     struct target *target)
+{
+	struct target named = {.address = address, .port = port};
+	struct probe_state sent;
+
+	if (port != scan->port)
+		return SCAN_WRONG_PORT;
+	if (is_indexed(scan)) {
+		uint32_t index = permutation_invert(&scan->order, seq);
+
+		if (index >= scan->targets.count)
+			return SCAN_WRONG_SEQ;
+		named = target_at(scan, index);
+	}
+	if (!ip_address_equal(named.address, address) || address.family != scan->family)
+		return SCAN_WRONG_ADDRESS;
+	sent = scan_probe_state(scan, &named);
+	if (our_port != sent.source_port)
+		return SCAN_WRONG_PORT;
+	if (seq != sent.seq)
+		return SCAN_WRONG_SEQ;
+	*target = named;
+	return SCAN_OURS;
+}
+
+uint32_t scan_duplicate_key(const struct scan *scan, const struct target *target)
+{
+	if (is_indexed(scan))
+		return INDEX_BASE + target->index;
+	return (uint32_t)target->address.low;
+}
