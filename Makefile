@@ -28,7 +28,7 @@ lint: tools-lint check-format-module ## formatting, vet, staticcheck, shellcheck
 	go mod tidy -diff
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	shellcheck scripts/*.sh .ci/run zmap-module/zmap-mptcp
+	shellcheck scripts/*.sh .ci/run zmap-module/zmap-mptcp zmap-module/zmap4/add-to-zmap.sh
 	go run ./scripts/tables-page | diff -u docs/tables.md - || { echo "run make docs"; exit 1; }
 
 .PHONY: build
@@ -41,6 +41,14 @@ bin/mpcensus:
 .PHONY: fuzz
 fuzz: tools-fuzz fuzz-module ## fuzz every decoder, FUZZ_SECONDS each
 	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+.PHONY: bench-targets
+bench-targets: build ## time and memory of targets build for ten million IPv6 addresses
+	go run ./scripts/bench-targets bin/mpcensus
+
+.PHONY: bench-probe
+bench-probe: tools-bench-probe bin/mptcp.so $(ZM_BENCH_PROGRAMS) ## speed of the probe module beside ZMap's own tcp_synscan
+	zmap-module/bench/bench_probe.sh bin $(ZM_BENCH)
 
 .PHONY: docs
 docs: ## regenerate docs/tables.md from schemas/tables.yaml
@@ -55,7 +63,7 @@ clean: ## remove what was built
 	rm -rf bin build demo-out .venv
 
 # What each job needs beyond Go, a C compiler and make.
-.PHONY: tools-build tools-demo tools-test tools-venv tools-lint tools-fuzz
+.PHONY: tools-build tools-demo tools-test tools-venv tools-lint tools-fuzz tools-bench-probe
 tools-build:
 	@scripts/install-packages.sh gcc g++ git
 tools-demo: tools-build
@@ -68,6 +76,9 @@ tools-lint: tools-build
 	@scripts/install-packages.sh clang-format shellcheck diffutils
 tools-fuzz:
 	@scripts/install-packages.sh clang
+	@scripts/install-packages.sh libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
+tools-bench-probe: tools-build
+	@scripts/install-packages.sh zmap iproute2 util-linux
 
 # Independent readers of the dataset, for the tests.
 .venv/ready: requirements.txt | tools-venv
