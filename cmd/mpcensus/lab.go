@@ -63,6 +63,13 @@ func labCommand() *cli.Command {
 				Flags:       []cli.Flag{population, &cli.StringFlag{Name: "out", Usage: "write to `FILE` (required)"}},
 				Action:      labTruth,
 			},
+			{
+				Name:        "hitlist",
+				Usage:       "write the IPv6 targets, one a line",
+				Description: "Example: mpcensus lab hitlist --out hitlist.txt",
+				Flags:       []cli.Flag{population, &cli.StringFlag{Name: "out", Usage: "write to `FILE` (required)"}},
+				Action:      labHitlist,
+			},
 			labCheckCommand(dir),
 			{
 				Name:   "keeper",
@@ -112,11 +119,14 @@ func labUp(c *cli.Context) error {
 		return err
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "targets\t%v, ports %v (%s)\n", state.Ranges, state.Ports, state.Scenario)
+	fmt.Fprintf(w, "targets\t%v and %d IPv6 addresses, ports %v (%s)\n", state.Ranges, state.IPv6Addresses, state.Ports, state.Scenario)
 	for _, h := range scenario.Hosts {
-		fmt.Fprintf(w, "real host\t%s, ports %v: %s\n", h.Addr, scenario.HostPorts, h.Behaviour.Wire())
+		fmt.Fprintf(w, "real host\t%s, %s, ports %v: %s\n", h.IPv4, h.IPv6, scenario.HostPorts, h.Behaviour.Wire())
 	}
-	fmt.Fprintf(w, "scan from\t%s on %s, gateway %s at %s\n", state.Source, state.Interface, state.Gateway, state.GatewayMAC)
+	fmt.Fprintf(w, "scan from\t%s and %s on %s, gateway %s at %s\n",
+		state.Source, state.SourceIPv6, state.Interface, state.Gateway, state.GatewayMAC)
+	fmt.Fprintf(w, "without IPv4\t%s on %s, gateway %s at %s\n",
+		state.IPv6Only.SourceIPv6, state.IPv6Only.Interface, state.IPv6Only.GatewayIPv6, state.IPv6Only.GatewayMAC)
 	fmt.Fprintf(w, "blocklist\t%s\n", state.Blocklist)
 	self, err := os.Executable()
 	if err != nil {
@@ -126,8 +136,13 @@ func labUp(c *cli.Context) error {
 	if c.IsSet("dir") {
 		exec += " --dir " + dir
 	}
-	fmt.Fprintf(w, "scan with\t%s -- %s scan --dataset census --port 443 --rate 20000 --blocklist %s %s\n",
-		exec, self, state.Blocklist, state.Ranges[0])
+	scan := fmt.Sprintf("%s -- %s scan --dataset census --port 443 --rate 20000 --blocklist %s", exec, self, state.Blocklist)
+	if len(state.Ranges) > 0 {
+		fmt.Fprintf(w, "scan with\t%s %s\n", scan, state.Ranges[0])
+	}
+	if state.IPv6Addresses > 0 {
+		fmt.Fprintf(w, "IPv6\t%s --targets hitlist.txt, after %s lab hitlist --out hitlist.txt\n", scan, self)
+	}
 	return w.Flush()
 }
 
@@ -157,21 +172,16 @@ func labStatus(c *cli.Context) error {
 	}
 	p := state.Population
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "behaviour\tprobe\tport\tSYNs\treplies\t")
+	fmt.Fprintln(w, "behaviour\tfamily\tport\tprobe\tSYNs\ttargets\treplies\t")
 	for _, t := range p.Targets {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t\n", t.Behaviour, t.Probe, t.Port, t.SYNs, t.Replies)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t%d\t\n", t.Behaviour, t.Family, t.Port, t.Probe, t.SYNs, t.Targets, t.Replies)
 	}
-	replies := p.Replies
-	for _, h := range state.Hosts {
-		fmt.Fprintf(w, "%s\t%s\t%d\t\t%d\t\n", h.Addr, h.Probe, h.Port, h.Replies)
-		replies += h.Replies
-	}
-	fmt.Fprintf(w, "all\t\t\t%d\t%d\t\n", p.SYNs, replies)
+	fmt.Fprintf(w, "all\t\t\t\t%d\t\t%d\t\n", p.SYNs, p.Replies)
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "SYNs ignored %d, damaged %d, lost by the lab %d; replies lost by the lab %d\n",
-		p.Ignored, p.Invalid, p.Dropped, p.Unsent)
+	fmt.Fprintf(c.App.Writer, "SYNs to targets that had got one %d, to strangers %d, ignored %d, damaged %d, lost by the lab %d; replies lost by the lab %d; forged packets %d\n",
+		p.Repeated, p.Strangers, p.Ignored, p.Invalid, p.Dropped, p.Unsent, p.Forged)
 	if state.Problem != "" {
 		return errors.New(state.Problem)
 	}
@@ -196,6 +206,15 @@ func labExec(c *cli.Context) error {
 }
 
 func labTruth(c *cli.Context) error {
+	return labWrite(c, "rows", truth.Write)
+}
+
+func labHitlist(c *cli.Context) error {
+	return labWrite(c, "targets", truth.WriteHitlist)
+}
+
+// labWrite writes what can be known of a scenario without a running lab.
+func labWrite(c *cli.Context, what string, write func(path string, s *scenario.Scenario) (int, error)) error {
 	if err := need(c, "out"); err != nil {
 		return err
 	}
@@ -207,10 +226,10 @@ func labTruth(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := truth.Write(c.String("out"), s)
+	n, err := write(c.String("out"), s)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "%s: %d rows\n", c.String("out"), rows)
+	fmt.Fprintf(c.App.Writer, "%s: %d %s\n", c.String("out"), n, what)
 	return nil
 }

@@ -12,7 +12,8 @@ func labCheckCommand(dir cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "compare a census of the running lab with the truth",
-		Description: "Fails when a reply that the lab sent is no row, or a certain verdict is wrong.\n\n" +
+		Description: "Fails when a reply that the lab sent is no row, or a certain verdict or treatment is wrong. The dataset\n" +
+			"must have all scans since lab up. Targets that were never asked are left out.\n\n" +
 			"Example: mpcensus lab check --dataset census --truth truth.parquet",
 		Flags: []cli.Flag{
 			dir,
@@ -40,7 +41,7 @@ func labCheck(c *cli.Context) error {
 		return err
 	}
 	defer db.Close()
-	report, err := check.Compare(c.Context, db, c.String("truth"), repliesSent(state))
+	report, err := check.Compare(c.Context, db, c.String("truth"), seen(state))
 	if err != nil {
 		return err
 	}
@@ -50,14 +51,12 @@ func labCheck(c *cli.Context) error {
 	return report.Err()
 }
 
-// repliesSent is the lab's own count of what its hosts sent.
-func repliesSent(state *netlab.State) map[check.Source]uint64 {
-	sent := map[check.Source]uint64{}
+// seen is the lab's own count of what its hosts got and sent.
+func seen(state *netlab.State) map[check.Source]check.Seen {
+	counts := map[check.Source]check.Seen{}
 	for _, t := range state.Population.Targets {
-		sent[check.Source{Behaviour: t.Behaviour, Port: t.Port, Probe: t.Probe}] += t.Replies
+		source := check.Source{Behaviour: t.Behaviour, Asking: check.Asking{Family: t.Family, Port: t.Port, Probe: t.Probe}}
+		counts[source] = check.Seen{SYNs: t.SYNs, Targets: t.Targets, Sent: t.Replies}
 	}
-	for _, h := range state.Hosts {
-		sent[check.Source{Behaviour: h.Behaviour, Port: h.Port, Probe: h.Probe}] += h.Replies
-	}
-	return sent
+	return counts
 }

@@ -1,5 +1,6 @@
 // Package check compares a census of the lab with what the lab knows to be true: every verdict with
-// the behaviour behind it, and the rows of the dataset with the replies that the hosts sent.
+// the behaviour behind it, what paired campaigns conclude likewise, and the rows of the dataset with the
+// replies that the hosts sent.
 package check
 
 import (
@@ -9,83 +10,123 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 )
 
-//go:embed verdicts.sql
-var verdictsSQL string
+var (
+	//go:embed verdicts.sql
+	verdictsSQL string
+	//go:embed treatments.sql
+	treatmentsSQL string
+	//go:embed replies.sql
+	repliesSQL string
+	//go:embed scans.sql
+	scansSQL string
+)
 
-//go:embed replies.sql
-var repliesSQL string
+// Asking is a way to ask: what one scan has for all of its targets.
+type Asking struct {
+	Family string
+	Port   uint16
+	Probe  string
+}
 
-// Source is where replies come from, as the lab counts them: targets of one behaviour, asked on one
-// port with one kind of probe.
+func (a Asking) String() string { return fmt.Sprintf("%s, port %d, %s", a.Family, a.Port, a.Probe) }
+
+// Source is where replies come from, as the lab counts them: targets of one behaviour, asked in one
+// way.
 type Source struct {
 	Behaviour string
-	Port      uint16
-	Probe     string
+	Asking
 }
 
-// Cell counts the targets of one behaviour that one probe led to one verdict.
-type Cell struct {
-	Behaviour, Probe string
-	Expected, Found  string // verdicts, or "no row"
-	Certain          bool   // a difference is an error, not a matter of chance
-	Targets          uint64
+func (s Source) String() string { return s.Behaviour + ", " + s.Asking.String() }
+
+// Seen is what the lab has counted of a source since it came up.
+type Seen struct {
+	SYNs    uint64
+	Targets uint64 // distinct ones that got a SYN
+	Sent    uint64 // replies
 }
+
+// Cell counts the targets of one source that led to one conclusion.
+type Cell struct {
+	Source
+	Expected, Found string // verdicts or treatments, or noRow
+	Certain         bool   // a difference is an error, not a matter of chance
+	Targets         uint64
+}
+
+const noRow = "no row"
 
 // Replies are the packets of one source.
 type Replies struct {
 	Source
-	Sent uint64 // by the lab's hosts
+	Seen
 	Rows uint64 // in the table replies
+}
+
+// Scans are all scans of the dataset that asked in one way, and what the lab has of them.
+type Scans struct {
+	Asking
+	ProbesSent sql.NullInt64
+	Seen
+	Rows uint64
 }
 
 // Report is the comparison. Its numbers are sums over all scans of the dataset.
 type Report struct {
-	Targets uint64 // distinct (address, port)
-	Cells   []Cell
-	Replies []Replies
+	Verdicts   Matrix
+	Treatments Matrix // empty without a campaign
+	Replies    []Replies
+	Scans      []Scans
 }
 
-// Compare joins the dataset behind db (views scans, hosts, replies) with the truth's Parquet file. sent
-// holds the replies that the lab's hosts have sent since they came up.
-func Compare(ctx context.Context, db *sql.DB, truthFile string, sent map[Source]uint64) (Report, error) {
+// Compare joins the dataset behind db (views scans, hosts, treatments, replies) with the truth's Parquet
+// file. seen holds what the lab has counted since it came up. Targets that it was never asked for are
+// left out, so the dataset may be a census of a part of the lab.
+func Compare(ctx context.Context, db *sql.DB, truthFile string, seen map[Source]Seen) (Report, error) {
 	var report Report
-	if err := compareVerdicts(ctx, db, truthFile, &report); err != nil {
-		return Report{}, fmt.Errorf("comparing verdicts with %s: %w", truthFile, err)
-	}
-	if err := compareReplies(ctx, db, truthFile, sent, &report); err != nil {
+	var err error
+	if err = compareReplies(ctx, db, truthFile, seen, &report); err != nil {
 		return Report{}, fmt.Errorf("counting replies: %w", err)
 	}
-	err := db.QueryRowContext(ctx,
-		"SELECT count(DISTINCT (target, port)) FROM read_parquet($1) SEMI JOIN scans USING (port)", truthFile).
-		Scan(&report.Targets)
-	if err != nil {
-		return Report{}, fmt.Errorf("counting targets of %s: %w", truthFile, err)
+	if report.Verdicts, err = readMatrix(ctx, db, verdictsSQL, truthFile, seen); err != nil {
+		return Report{}, fmt.Errorf("comparing verdicts with %s: %w", truthFile, err)
+	}
+	if report.Treatments, err = readMatrix(ctx, db, treatmentsSQL, truthFile, seen); err != nil {
+		return Report{}, fmt.Errorf("comparing treatments with %s: %w", truthFile, err)
 	}
 	return report, nil
 }
 
-func compareVerdicts(ctx context.Context, db *sql.DB, truthFile string, report *Report) error {
-	rows, err := db.QueryContext(ctx, verdictsSQL, truthFile)
+// readMatrix leaves out the targets without a row that the lab was never asked for.
+func readMatrix(ctx context.Context, db *sql.DB, query, truthFile string, seen map[Source]Seen) (Matrix, error) {
+	rows, err := db.QueryContext(ctx, query, truthFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
+	var matrix Matrix
 	for rows.Next() {
 		var c Cell
-		if err := rows.Scan(&c.Behaviour, &c.Probe, &c.Expected, &c.Found, &c.Certain, &c.Targets); err != nil {
-			return err
+		var of, scans uint64 // all targets of the source; scans that each should be in
+		if err := rows.Scan(&c.Behaviour, &c.Family, &c.Port, &c.Probe, &c.Expected, &c.Found, &c.Certain, &c.Targets, &of, &scans); err != nil {
+			return nil, err
 		}
-		report.Cells = append(report.Cells, c)
+		if c.Found == noRow {
+			unasked := of - min(of, seen[c.Source].Targets)
+			c.Targets -= min(c.Targets, unasked*scans)
+		}
+		if c.Targets > 0 {
+			matrix = append(matrix, c)
+		}
 	}
-	return rows.Err()
+	return matrix, rows.Err()
 }
 
-func compareReplies(ctx context.Context, db *sql.DB, truthFile string, sent map[Source]uint64, report *Report) error {
+func compareReplies(ctx context.Context, db *sql.DB, truthFile string, seen map[Source]Seen, report *Report) error {
 	rows, err := db.QueryContext(ctx, repliesSQL, truthFile)
 	if err != nil {
 		return err
@@ -93,13 +134,49 @@ func compareReplies(ctx context.Context, db *sql.DB, truthFile string, sent map[
 	defer rows.Close()
 	for rows.Next() {
 		var r Replies
-		if err := rows.Scan(&r.Behaviour, &r.Port, &r.Probe, &r.Rows); err != nil {
+		if err := rows.Scan(&r.Behaviour, &r.Family, &r.Port, &r.Probe, &r.Rows); err != nil {
 			return err
 		}
-		r.Sent = sent[r.Source]
+		r.Seen = seen[r.Source]
 		report.Replies = append(report.Replies, r)
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	scans, err := db.QueryContext(ctx, scansSQL)
+	if err != nil {
+		return err
+	}
+	defer scans.Close()
+	for scans.Next() {
+		var s Scans
+		if err := scans.Scan(&s.Family, &s.Port, &s.Probe, &s.ProbesSent); err != nil {
+			return err
+		}
+		for _, r := range report.Replies {
+			if r.Asking == s.Asking {
+				s.SYNs += r.SYNs
+				s.Targets += r.Targets
+				s.Sent += r.Sent
+				s.Rows += r.Rows
+			}
+		}
+		report.Scans = append(report.Scans, s)
+	}
+	return scans.Err()
+}
+
+// Targets is the number of (address, port) that the scans of the dataset asked.
+func (r Report) Targets() (sum uint64) {
+	most := map[Asking]uint64{} // of all probes, the one with most targets
+	for _, s := range r.Scans {
+		target := Asking{Family: s.Family, Port: s.Port}
+		most[target] = max(most[target], s.Targets)
+	}
+	for _, n := range most {
+		sum += n
+	}
+	return sum
 }
 
 // Sent is the number of replies that the lab's hosts sent to the scans of the dataset.
@@ -118,38 +195,27 @@ func (r Report) Rows() (sum uint64) {
 	return sum
 }
 
-// Checked is the number of verdicts that have to be right: one a target and probe.
-func (r Report) Checked() (sum uint64) {
-	for _, c := range r.Cells {
-		if c.Certain {
-			sum += c.Targets
-		}
-	}
-	return sum
-}
-
-// Wrong is how many of Checked differ from the truth.
-func (r Report) Wrong() (sum uint64) {
-	for _, c := range r.Cells {
-		if c.Certain && c.Expected != c.Found {
-			sum += c.Targets
-		}
-	}
-	return sum
-}
-
 // Err says what is not as it has to be: replies without a row, or wrong verdicts.
 func (r Report) Err() error {
 	var faults []string
+	for _, s := range r.Scans {
+		if s.Sent != s.Rows && s.ProbesSent.Valid && uint64(s.ProbesSent.Int64) != s.SYNs {
+			faults = append(faults, fmt.Sprintf("%s: the dataset's scans sent %d SYNs, the lab received %d: compare all scans since `mpcensus lab up`",
+				s.Asking, s.ProbesSent.Int64, s.SYNs))
+		}
+	}
 	for _, s := range r.Replies {
 		if s.Sent != s.Rows {
 			faults = append(faults, fmt.Sprintf("%s: %d replies sent, %d rows", s.Source, s.Sent, s.Rows))
 		}
 	}
-	if wrong := r.Wrong(); wrong > 0 {
+	if wrong := r.Verdicts.Wrong(); wrong > 0 {
 		faults = append(faults, fmt.Sprintf("%d verdicts are wrong", wrong))
 	}
-	if r.Checked() == 0 {
+	if wrong := r.Treatments.Wrong(); wrong > 0 {
+		faults = append(faults, fmt.Sprintf("%d treatments are wrong", wrong))
+	}
+	if r.Verdicts.Checked() == 0 {
 		faults = append(faults, "no verdict could be checked: was port or probe of the truth scanned and classified?")
 	}
 	if faults == nil {
@@ -158,73 +224,29 @@ func (r Report) Err() error {
 	return errors.New(strings.Join(faults, "; "))
 }
 
-// line is a row of the printed matrix: a behaviour and probe with all verdicts found.
-type line struct {
-	behaviour, probe, expected string
-	certain                    bool
-	found                      []string
-	right                      bool
-}
-
-// Print writes the confusion matrix, the replies of each scan, and a last line with the sums.
+// Print writes the confusion matrices, the replies of each scan, and a last line with the sums.
 func (r Report) Print(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "behaviour\tprobe\ttruth\tfound (targets)\t")
-	for _, l := range r.lines() {
-		mark := ""
-		switch {
-		case l.right:
-		case l.certain:
-			mark = "WRONG"
-		default:
-			mark = "differs"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", l.behaviour, l.probe, l.expected, strings.Join(l.found, ", "), mark)
+	if err := r.Verdicts.print(w, "verdict"); err != nil {
+		return err
 	}
-	fmt.Fprintln(table, "\t\t\t\t")
-	fmt.Fprintln(table, "port\tprobe\treplies sent\trows\t")
-	for _, s := range r.byScan() {
-		fmt.Fprintf(table, "%d\t%s\t%d\t%d\t\n", s.Port, s.Probe, s.Sent, s.Rows)
+	if r.Treatments != nil {
+		if err := r.Treatments.print(w, "treatment"); err != nil {
+			return err
+		}
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "family\tport\tprobe\treplies sent\trows\t")
+	for _, s := range r.Scans {
+		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t\n", s.Family, s.Port, s.Probe, s.Sent, s.Rows)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "targets %d, replies sent %d, rows %d, verdicts checked %d, wrong %d\n",
-		r.Targets, r.Sent(), r.Rows(), r.Checked(), r.Wrong())
+	sums := fmt.Sprintf("targets %d, replies sent %d, rows %d, verdicts checked %d, wrong %d",
+		r.Targets(), r.Sent(), r.Rows(), r.Verdicts.Checked(), r.Verdicts.Wrong())
+	if r.Treatments != nil {
+		sums += fmt.Sprintf(", treatments checked %d, wrong %d", r.Treatments.Checked(), r.Treatments.Wrong())
+	}
+	_, err := fmt.Fprintln(w, sums)
 	return err
-}
-
-// lines joins the cells of one behaviour, probe and truth, which stand together.
-func (r Report) lines() []line {
-	var lines []line
-	for _, c := range r.Cells {
-		last := len(lines) - 1
-		if last < 0 || lines[last].behaviour != c.Behaviour || lines[last].probe != c.Probe || lines[last].expected != c.Expected {
-			lines = append(lines, line{behaviour: c.Behaviour, probe: c.Probe, expected: c.Expected, certain: c.Certain, right: true})
-			last++
-		}
-		lines[last].found = append(lines[last].found, fmt.Sprintf("%s %d", c.Found, c.Targets))
-		lines[last].right = lines[last].right && c.Found == c.Expected
-	}
-	return lines
-}
-
-// byScan sums the replies of one port and probe.
-func (r Report) byScan() []Replies {
-	var sums []Replies
-	for _, s := range r.Replies {
-		s.Behaviour = ""
-		i := slices.IndexFunc(sums, func(sum Replies) bool { return sum.Source == s.Source })
-		if i < 0 {
-			sums = append(sums, s)
-			continue
-		}
-		sums[i].Sent += s.Sent
-		sums[i].Rows += s.Rows
-	}
-	return sums
-}
-
-func (s Source) String() string {
-	return fmt.Sprintf("%s, port %d, %s", s.Behaviour, s.Port, s.Probe)
 }

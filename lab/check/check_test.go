@@ -3,7 +3,9 @@ package check
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -13,21 +15,35 @@ import (
 // A census of four targets, made by hand: a true host that answers twice, a mirror, a silent address
 // and a real kernel.
 const census = `
-CREATE TABLE scans   AS SELECT 's1' AS scan_id, 443::USMALLINT AS port, 'v0' AS probe;
+CREATE TABLE scans   AS SELECT * FROM (VALUES
+	('s1', NULL::VARCHAR, 'ipv4', 443::USMALLINT, 'v0', 4::UBIGINT)) AS t(scan_id, campaign, family, port, probe, probes_sent);
 CREATE TABLE replies AS SELECT * FROM (VALUES
-	('198.18.0.1', 443::USMALLINT, 'v0'), ('198.18.0.1', 443, 'v0'), ('198.18.0.2', 443, 'v0'),
-	('198.19.0.1', 443, 'v0')) AS t(saddr, port, probe);
+	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0'), ('198.18.0.1', 'ipv4', 443, 'v0'), ('198.18.0.2', 'ipv4', 443, 'v0'),
+	('198.19.0.1', 'ipv4', 443, 'v0')) AS t(saddr, family, port, probe);
 CREATE TABLE hosts   AS SELECT * FROM (VALUES
-	('198.18.0.1', 443::USMALLINT, 'v0', 'potential'),
-	('198.18.0.2', 443::USMALLINT, 'v0', 'mirrored'),
-	('198.19.0.1', 443::USMALLINT, 'v0', 'no-mptcp')) AS t(target, port, probe, verdict);
+	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'potential'),
+	('198.18.0.2', 'ipv4', 443::USMALLINT, 'v0', 'mirrored'),
+	('198.19.0.1', 'ipv4', 443::USMALLINT, 'v0', 'no-mptcp')) AS t(target, family, port, probe, verdict);
+CREATE TABLE treatments (scan_id VARCHAR, target VARCHAR, family VARCHAR, port USMALLINT, probe VARCHAR, treatment VARCHAR);
 CREATE TABLE truth   AS SELECT * FROM (VALUES
-	('198.18.0.1', 443::USMALLINT, 'v0', 'true-v0', 'potential', true),
-	('198.18.0.2', 443::USMALLINT, 'v0', 'mirror', 'mirrored', true),
-	('198.18.0.3', 443::USMALLINT, 'v0', 'silent', NULL, true),
-	('198.19.0.1', 443::USMALLINT, 'v0', 'kernel-mptcp', 'no-mptcp', true),
-	('198.18.0.3', 443::USMALLINT, 'v1', 'silent', NULL, true),
-	('198.18.0.3', 80::USMALLINT,  'v0', 'silent', NULL, true)) AS t(target, port, probe, behaviour, verdict, certain);
+	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'true-v0', 'potential', true, 'supports', true),
+	('198.18.0.2', 'ipv4', 443::USMALLINT, 'v0', 'mirror', 'mirrored', true, 'mirrors', true),
+	('198.18.0.3', 'ipv4', 443::USMALLINT, 'v0', 'silent', NULL, true, NULL, true),
+	('198.19.0.1', 'ipv4', 443::USMALLINT, 'v0', 'kernel-mptcp', 'no-mptcp', true, 'ignores', true),
+	('2001:db8::1', 'ipv6', 443::USMALLINT, 'v0', 'mirror', 'mirrored', true, 'mirrors', true),
+	('198.18.0.3', 'ipv4', 443::USMALLINT, 'v1', 'silent', NULL, true, NULL, true),
+	('198.18.0.3', 'ipv4', 80::USMALLINT,  'v0', 'silent', NULL, true, NULL, true))
+	AS t(target, family, port, probe, behaviour, verdict, certain, treatment, treatment_certain);
+`
+
+// paired makes the census one of two campaigns, which both judged all targets.
+const paired = `
+UPDATE scans SET campaign = 'c1';
+INSERT INTO scans VALUES ('s2', 'c2', 'ipv4', 443, 'v0', 0), ('s3', 'c2', 'ipv4', 443, 'plain', 0);
+INSERT INTO treatments VALUES
+	('s1', '198.18.0.1', 'ipv4', 443, 'v0', 'supports'), ('s2', '198.18.0.1', 'ipv4', 443, 'v0', 'supports'),
+	('s1', '198.18.0.2', 'ipv4', 443, 'v0', 'mirrors'),  ('s2', '198.18.0.2', 'ipv4', 443, 'v0', 'mirrors'),
+	('s1', '198.19.0.1', 'ipv4', 443, 'v0', 'ignores'),  ('s2', '198.19.0.1', 'ipv4', 443, 'v0', 'ignores');
 `
 
 func compare(t *testing.T, change string) Report {
@@ -41,14 +57,16 @@ func compare(t *testing.T, change string) Report {
 	if _, err := db.Exec(census + change + "; COPY truth TO '" + truth + "' (FORMAT parquet)"); err != nil {
 		t.Fatal(err)
 	}
-	sent := map[Source]uint64{
-		{"true-v0", 443, "v0"}:      2,
-		{"mirror", 443, "v0"}:       1,
-		{"kernel-mptcp", 443, "v0"}: 1,
-		{"true-v0", 443, "v1"}:      9, // not scanned
-		{"silent", 443, "v0"}:       0,
+	v0 := Asking{"ipv4", 443, "v0"}
+	seen := map[Source]Seen{
+		{"true-v0", v0}:                        {1, 1, 2},
+		{"mirror", v0}:                         {1, 1, 1},
+		{"kernel-mptcp", v0}:                   {1, 1, 1},
+		{"silent", v0}:                         {1, 1, 0},
+		{"true-v0", Asking{"ipv4", 443, "v1"}}: {3, 3, 9}, // not scanned
+		{"mirror", Asking{"ipv6", 443, "v0"}}:  {1, 1, 1}, // not scanned
 	}
-	report, err := Compare(context.Background(), db, truth, sent)
+	report, err := Compare(context.Background(), db, truth, seen)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +78,7 @@ func TestComparePerfectCensus(t *testing.T) {
 	if err := r.Err(); err != nil {
 		t.Errorf("a perfect census is refused: %v", err)
 	}
-	if r.Targets != 4 || r.Sent() != 4 || r.Rows() != 4 || r.Checked() != 4 || r.Wrong() != 0 {
+	if r.Targets() != 4 || r.Sent() != 4 || r.Rows() != 4 || r.Verdicts.Checked() != 4 || r.Verdicts.Wrong() != 0 {
 		t.Errorf("sums: %+v", r)
 	}
 }
@@ -69,14 +87,14 @@ func TestCompareFindsEveryKindOfFault(t *testing.T) {
 	for name, c := range map[string]struct{ change, want string }{
 		"wrong verdict":   {"UPDATE hosts SET verdict = 'potential' WHERE target = '198.18.0.2'", "1 verdicts are wrong"},
 		"host not found":  {"DELETE FROM hosts WHERE target = '198.18.0.1'", "1 verdicts are wrong"},
-		"host invented":   {"INSERT INTO hosts VALUES ('198.18.9.9', 443, 'v0', 'closed')", "1 verdicts are wrong"},
-		"silent answers":  {"INSERT INTO hosts VALUES ('198.18.0.3', 443, 'v0', 'closed')", "1 verdicts are wrong"},
-		"host twice":      {"INSERT INTO hosts VALUES ('198.18.0.1', 443, 'v0', 'closed')", "1 verdicts are wrong"},
-		"reply lost":      {"DELETE FROM replies WHERE rowid = 0", "true-v0, port 443, v0: 2 replies sent, 1 rows"},
-		"all lost":        {"DELETE FROM replies WHERE saddr = '198.18.0.2'", "mirror, port 443, v0: 1 replies sent, 0 rows"},
-		"kernel's lost":   {"DELETE FROM replies WHERE saddr = '198.19.0.1'", "kernel-mptcp, port 443, v0: 1 replies sent, 0 rows"},
-		"row invented":    {"INSERT INTO replies VALUES ('198.18.0.2', 443, 'v0')", "mirror, port 443, v0: 1 replies sent, 2 rows"},
-		"reply of nobody": {"INSERT INTO replies VALUES ('198.18.9.9', 443, 'v0')", "not in the lab, port 443, v0: 0 replies sent, 1 rows"},
+		"host invented":   {"INSERT INTO hosts VALUES ('198.18.9.9', 'ipv4', 443, 'v0', 'closed')", "1 verdicts are wrong"},
+		"silent answers":  {"INSERT INTO hosts VALUES ('198.18.0.3', 'ipv4', 443, 'v0', 'closed')", "1 verdicts are wrong"},
+		"host twice":      {"INSERT INTO hosts VALUES ('198.18.0.1', 'ipv4', 443, 'v0', 'closed')", "1 verdicts are wrong"},
+		"reply lost":      {"DELETE FROM replies WHERE rowid = 0", "true-v0, ipv4, port 443, v0: 2 replies sent, 1 rows"},
+		"all lost":        {"DELETE FROM replies WHERE saddr = '198.18.0.2'", "mirror, ipv4, port 443, v0: 1 replies sent, 0 rows"},
+		"kernel's lost":   {"DELETE FROM replies WHERE saddr = '198.19.0.1'", "kernel-mptcp, ipv4, port 443, v0: 1 replies sent, 0 rows"},
+		"row invented":    {"INSERT INTO replies VALUES ('198.18.0.2', 'ipv4', 443, 'v0')", "mirror, ipv4, port 443, v0: 1 replies sent, 2 rows"},
+		"reply of nobody": {"INSERT INTO replies VALUES ('198.18.9.9', 'ipv4', 443, 'v0')", "not in the lab, ipv4, port 443, v0: 0 replies sent, 1 rows"},
 		"not classified":  {"DELETE FROM hosts; DELETE FROM truth", "no verdict could be checked"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,6 +103,42 @@ func TestCompareFindsEveryKindOfFault(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A census of a part of the lab is no wrong one; a lab with other scans is no lab to compare with.
+func TestCompareLessThanTheLab(t *testing.T) {
+	more := "INSERT INTO truth SELECT '198.18.1.' || n, 'ipv4', 443, 'v0', 'mirror', 'mirrored', true, 'mirrors', true FROM range(100) AS t(n);"
+	r := compare(t, paired+more)
+	if err := r.Err(); err != nil {
+		t.Errorf("targets that were not asked count: %v", err)
+	}
+	if r.Targets() != 4 || r.Verdicts.Checked() != 4 || r.Treatments.Checked() != 8 {
+		t.Errorf("%d targets, %d verdicts, %d treatments", r.Targets(), r.Verdicts.Checked(), r.Treatments.Checked())
+	}
+	// The one that was asked is still missed among them.
+	err := compare(t, more+"DELETE FROM hosts WHERE target = '198.18.0.2'").Err()
+	if err == nil || !strings.Contains(err.Error(), "1 verdicts are wrong") {
+		t.Errorf("a mirror without a verdict: %v", err)
+	}
+
+	err = compare(t, "DELETE FROM replies WHERE rowid = 0; UPDATE scans SET probes_sent = 3").Err()
+	if want := "ipv4, port 443, v0: the dataset's scans sent 3 SYNs, the lab received 4"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
+// Ports stand together in a line.
+func TestPrintJoinsPorts(t *testing.T) {
+	of := func(port uint16, found string, targets uint64) Cell {
+		return Cell{Source{"mirror", Asking{"ipv6", port, "v1"}}, "mirrored", found, true, targets}
+	}
+	var out strings.Builder
+	if err := (Matrix{of(80, "closed", 1), of(80, "mirrored", 2), of(443, "mirrored", 3)}).print(&out, "verdict"); err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^mirror +ipv6 +v1 +mirrored +closed 1, mirrored 5 +WRONG$`).MatchString(out.String()) {
+		t.Errorf("printed\n%s", &out)
 	}
 }
 
@@ -102,5 +156,65 @@ func TestCompareUncertainVerdict(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, &out)
 		}
+	}
+}
+
+func TestComparePerfectCampaigns(t *testing.T) {
+	r := compare(t, paired)
+	if err := r.Err(); err != nil {
+		t.Errorf("a perfect campaign is refused: %v", err)
+	}
+	if r.Treatments.Checked() != 8 || r.Treatments.Wrong() != 0 {
+		t.Errorf("treatments checked %d, wrong %d", r.Treatments.Checked(), r.Treatments.Wrong())
+	}
+	var out strings.Builder
+	if err := r.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "verdicts checked 4, wrong 0, treatments checked 8, wrong 0\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("last line is not %q:\n%s", want, &out)
+	}
+
+	out.Reset()
+	if err := compare(t, "").Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "treatment") {
+		t.Errorf("treatments without a campaign:\n%s", &out)
+	}
+}
+
+func TestCompareFindsWrongTreatments(t *testing.T) {
+	for name, c := range map[string]struct {
+		change string
+		wrong  uint64
+	}{
+		"wrong treatment":     {"UPDATE treatments SET treatment = 'drops' WHERE target = '198.18.0.2' AND scan_id = 's2'", 1},
+		"target not judged":   {"DELETE FROM treatments WHERE target = '198.18.0.1' AND scan_id = 's1'", 1},
+		"silent target":       {"INSERT INTO treatments VALUES ('s1', '198.18.0.3', 'ipv4', 443, 'v0', 'drops')", 1},
+		"target invented":     {"INSERT INTO treatments VALUES ('s2', '198.18.9.9', 'ipv4', 443, 'v0', 'closed')", 1},
+		"not of the family":   {"UPDATE treatments SET family = 'ipv6' WHERE target = '198.18.0.1' AND scan_id = 's1'", 2},
+		"scan of no campaign": {"UPDATE scans SET campaign = NULL WHERE scan_id = 's1'", 3},
+		"nothing judged":      {"DELETE FROM treatments", 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := compare(t, paired+c.change)
+			want := fmt.Sprintf("%d treatments are wrong", c.wrong)
+			if err := r.Err(); err == nil || err.Error() != want || r.Treatments.Wrong() != c.wrong {
+				t.Errorf("got %v, want %q", err, want)
+			}
+			var out strings.Builder
+			if err := r.Print(&out); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out.String(), "WRONG") || !strings.HasSuffix(out.String(), fmt.Sprintf(", wrong %d\n", c.wrong)) {
+				t.Errorf("not seen in:\n%s", &out)
+			}
+		})
+	}
+
+	chance := compare(t, paired+"UPDATE truth SET treatment_certain = false, treatment = 'tampers' WHERE target = '198.18.0.1'")
+	if err := chance.Err(); err != nil || chance.Treatments.Checked() != 6 {
+		t.Errorf("what is left to chance: %v, %d checked", err, chance.Treatments.Checked())
 	}
 }

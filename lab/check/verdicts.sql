@@ -1,16 +1,21 @@
--- Every target of the truth whose port and probe were scanned, and every host that the census reports,
--- side by side. $1 is the truth's Parquet file. A host without truth was invented.
+-- Every target of the truth that was scanned, and every host that the census reports, side by side. A host
+-- without truth was invented. `of` is how many targets of the source the truth has, `scans` in how many scans
+-- each should have a row: one, as scans of the same family, port and probe are not told apart. $1 is the
+-- truth's Parquet file.
 WITH scanned AS (
-  SELECT DISTINCT port, probe FROM scans
+  SELECT DISTINCT family, port, probe FROM scans
 ), truth AS (
-  SELECT * FROM read_parquet($1) SEMI JOIN scanned USING (port, probe)
+  SELECT *, count(*) OVER (PARTITION BY behaviour, family, port, probe) AS of
+  FROM read_parquet($1) SEMI JOIN scanned USING (family, port, probe)
 )
 SELECT coalesce(behaviour, 'not in the lab') AS behaviour,
-       probe,
+       family, port, probe,
        coalesce(truth.verdict, 'no row')     AS expected,
        coalesce(hosts.verdict, 'no row')     AS found,
        coalesce(truth.certain, true)         AS certain,
-       count(*)                              AS targets
-FROM truth FULL JOIN hosts USING (target, port, probe)
+       count(*)                              AS targets,
+       coalesce(any_value(of), 0)            AS of,
+       1                                     AS scans
+FROM truth FULL JOIN hosts USING (target, family, port, probe)
 GROUP BY ALL
-ORDER BY behaviour, probe, expected, found;
+ORDER BY behaviour, family, probe, expected, found, port;

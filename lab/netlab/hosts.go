@@ -1,7 +1,6 @@
 package netlab
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,21 +9,12 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/mpcensus/mpcensus/lab/responder"
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
-
-// HostCount is what the kernel of a real host sent from one port, to one kind
-// of probe.
-type HostCount struct {
-	Host      string     `json:"host"`
-	Addr      netip.Addr `json:"address"`
-	Behaviour string     `json:"behaviour"`
-	Probe     string     `json:"probe"`
-	Port      uint16     `json:"port"`
-	Replies   uint64     `json:"replies"` // SYN-ACKs and RSTs
-}
 
 // serve runs a real host: a listener on each port, whose connections and
 // replies are the kernel's own.
@@ -37,62 +27,94 @@ func (n *Namespace) serve(h scenario.Host) error {
 	}
 	var config net.ListenConfig
 	config.SetMultipathTCP(h.Behaviour != scenario.KernelTCP)
-	for _, port := range scenario.HostPorts {
-		err := n.Do(func() error {
-			l, err := config.Listen(context.Background(), "tcp4", netip.AddrPortFrom(h.Addr, port).String())
-			if err != nil {
-				return fmt.Errorf("listen in %s: %w", n.Name, err)
+	return n.Do(func() error {
+		for _, a := range h.Addrs() {
+			for _, port := range scenario.HostPorts {
+				l, err := config.Listen(context.Background(), "tcp", netip.AddrPortFrom(a, port).String())
+				if err != nil {
+					return fmt.Errorf("listen in %s: %w", n.Name, err)
+				}
+				go server.Serve(l)
 			}
-			go server.Serve(l)
-			return nil
-		})
-		if err != nil {
-			return err
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // countReplies lets nftables count what real hosts send, at the router that all
 // of it passes, so that it compares with rows like the replies of simulated
 // ones. A reply does not show which probe it answers; the router remembers the
-// last SYN of each flow.
-var countReplies = fmt.Sprintf(`
-add set ip lab v0 { type ipv4_addr . inet_service . inet_service; flags dynamic; size 262144; }
-add set ip lab v1 { type ipv4_addr . inet_service . inet_service; flags dynamic; size 262144; }
-add set ip lab replies { type ipv4_addr . inet_service . mark; flags dynamic; counter; size 4096; }
-
-add chain ip lab probes
-add rule ip lab probes delete @v0 { ip daddr . tcp dport . tcp sport }
-add rule ip lab probes delete @v1 { ip daddr . tcp dport . tcp sport }
-add rule ip lab probes tcp option @30,8,16 0x0c00 add @v0 { ip daddr . tcp dport . tcp sport }
-add rule ip lab probes tcp option @30,8,16 0x0401 add @v1 { ip daddr . tcp dport . tcp sport }
-
-add chain ip lab forward { type filter hook forward priority 0; }
-add rule ip lab forward ip saddr %[1]s tcp flags & (syn | ack) == syn jump probes
-add rule ip lab forward ip saddr %[1]s return
-add rule ip lab forward tcp flags & (syn | rst) == 0 return
-add rule ip lab forward meta mark set %[2]d
-add rule ip lab forward ip saddr . tcp sport . tcp dport @v0 meta mark set %[3]d
-add rule ip lab forward ip saddr . tcp sport . tcp dport @v1 meta mark set %[4]d
-add rule ip lab forward update @replies { ip saddr . tcp sport . meta mark }
-`, ScannerAddr, scenario.Plain, scenario.V0, scenario.V1)
-
-// hostCounts reads the counters of countReplies.
-func (n *network) hostCounts() ([]HostCount, error) {
-	out, err := n.internet.runNft("", "--json", "list", "set", "ip", "lab", "replies")
-	if err != nil {
-		return nil, fmt.Errorf("read counters of the real hosts' replies: %w", err)
+// last SYN of each flow for a minute.
+func countReplies() string {
+	var rules strings.Builder
+	for _, family := range []struct{ ip, address, scanners string }{
+		{"ip", "ipv4_addr", ScannerAddr.String()},
+		{"ip6", "ipv6_addr", fmt.Sprintf("{ %s, %s }", scanners[0].SourceIPv6, scanners[1].SourceIPv6)},
+	} {
+		for _, probe := range markedProbes {
+			fmt.Fprintf(&rules, "add set %s lab %s { type %s . inet_service . inet_service; flags dynamic, timeout; timeout 1m; size 262144; }\n",
+				family.ip, probe.Probe, family.address)
+		}
+		fmt.Fprintf(&rules, `
+add set %[1]s lab replies { type %[2]s . inet_service . mark; flags dynamic; counter; size 4096; }
+add chain %[1]s lab probes
+add chain %[1]s lab forward { type filter hook forward priority 0; }
+add rule %[1]s lab forward %[1]s saddr %[3]s tcp flags & (syn | ack) == syn jump probes
+add rule %[1]s lab forward %[1]s saddr %[3]s return
+add rule %[1]s lab forward tcp flags & (syn | rst) == 0 return
+add rule %[1]s lab forward meta mark set %[4]d
+`, family.ip, family.address, family.scanners, scenario.Plain)
+		for _, probe := range markedProbes {
+			fmt.Fprintf(&rules, `
+add rule %[1]s lab probes delete @%[2]s { %[1]s daddr . tcp dport . tcp sport }
+add rule %[1]s lab probes tcp option %[3]s add @%[2]s { %[1]s daddr . tcp dport . tcp sport }
+add rule %[1]s lab forward %[1]s saddr . tcp sport . tcp dport @%[2]s meta mark set %[4]d
+`, family.ip, probe.Probe, probe.option, probe.Probe)
+		}
+		fmt.Fprintf(&rules, "add rule %[1]s lab forward update @replies { %[1]s saddr . tcp sport . meta mark }\n", family.ip)
 	}
-	counts, err := parseReplies(out)
-	if err != nil {
-		return nil, fmt.Errorf("read counters of the real hosts' replies: %w", err)
+	return rules.String()
+}
+
+// markedProbes are the probes that an option tells from plain ones, as nftables
+// matches it: @kind,offset,length in bits. The last that matches counts, so the
+// canary, which others may carry too, comes first.
+var markedProbes = []struct {
+	scenario.Probe
+	option string
+}{
+	{scenario.Canary, "@254,8,24 0x084d43"},
+	{scenario.V0, "@30,8,16 0x0c00"},
+	{scenario.V1, "@30,8,16 0x0401"},
+}
+
+// hostReply counts the replies of one real host's address.
+type hostReply struct {
+	host    scenario.Host
+	family  string
+	probe   scenario.Probe
+	port    uint16
+	replies uint64
+}
+
+// hostReplies reads the counters of countReplies.
+func (n *network) hostReplies() (counts []hostReply, err error) {
+	for _, family := range []string{"ip", "ip6"} {
+		out, err := n.internet.runNft("", "--json", "list", "set", family, "lab", "replies")
+		if err != nil {
+			return nil, fmt.Errorf("read counters of the real hosts' replies: %w", err)
+		}
+		more, err := parseReplies(out)
+		if err != nil {
+			return nil, fmt.Errorf("read counters of the real hosts' replies: %w", err)
+		}
+		counts = append(counts, more...)
 	}
 	return counts, nil
 }
 
 // parseReplies decodes libnftables-json(5).
-func parseReplies(text []byte) ([]HostCount, error) {
+func parseReplies(text []byte) ([]hostReply, error) {
 	var list struct {
 		Nftables []struct {
 			Set struct {
@@ -110,25 +132,39 @@ func parseReplies(text []byte) ([]HostCount, error) {
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, err
 	}
-	counts := []HostCount{}
+	var counts []hostReply
 	for _, item := range list.Nftables {
 		for _, e := range item.Set.Elem {
-			c := HostCount{Replies: e.Elem.Counter.Packets}
-			var mark scenario.Probe
+			c := hostReply{replies: e.Elem.Counter.Packets}
+			var address netip.Addr
 			key := e.Elem.Val.Concat
-			if err := errors.Join(json.Unmarshal(key[0], &c.Addr), json.Unmarshal(key[1], &c.Port), json.Unmarshal(key[2], &mark)); err != nil {
+			if err := errors.Join(json.Unmarshal(key[0], &address), json.Unmarshal(key[1], &c.port), json.Unmarshal(key[2], &c.probe)); err != nil {
 				return nil, err
 			}
-			i := slices.IndexFunc(scenario.Hosts, func(h scenario.Host) bool { return h.Addr == c.Addr })
-			if i < 0 || int(mark) >= scenario.Probes {
-				return nil, fmt.Errorf("no host has address %s, or no probe mark %d", c.Addr, mark)
+			var ok bool
+			if c.host, ok = scenario.HostAt(address); !ok || int(c.probe) >= scenario.Probes {
+				return nil, fmt.Errorf("no host has address %s, or no probe mark %d", address, c.probe)
 			}
-			c.Host, c.Behaviour, c.Probe = scenario.Hosts[i].Name, scenario.Hosts[i].Behaviour.String(), mark.String()
+			c.family = scenario.FamilyOf(address)
 			counts = append(counts, c)
 		}
 	}
-	slices.SortFunc(counts, func(a, b HostCount) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Probe, b.Probe), a.Addr.Compare(b.Addr))
-	})
 	return counts, nil
+}
+
+// addHosts adds the real hosts' replies to counts, which have their SYNs.
+func addHosts(counts *responder.Counts, replies []hostReply) {
+	for _, r := range replies {
+		i := slices.IndexFunc(counts.Targets, func(c responder.Count) bool {
+			return c.Behaviour == r.host.Behaviour.String() && c.Family == r.family && c.Probe == r.probe.String() && c.Port == r.port
+		})
+		if i < 0 { // a port where nobody listens
+			i = len(counts.Targets)
+			counts.Targets = append(counts.Targets, responder.Count{
+				Behaviour: r.host.Behaviour.String(), Family: r.family, Probe: r.probe.String(), Port: r.port,
+			})
+		}
+		counts.Targets[i].Replies += r.replies
+		counts.Replies += r.replies
+	}
 }

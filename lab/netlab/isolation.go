@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -13,9 +14,15 @@ import (
 // ErrNotIsolated says that a packet could leave the lab.
 var ErrNotIsolated = errors.New("the lab is not isolated")
 
-// Space holds every address of a lab: the benchmarking range of RFC 2544,
-// which no network on the Internet has.
-var Space = netip.MustParsePrefix("198.18.0.0/15")
+// Space and Space6 hold every address of a lab: the benchmarking range of RFC
+// 2544 and the documentation prefix of RFC 3849, which no network on the Internet
+// has.
+var (
+	Space  = netip.MustParsePrefix("198.18.0.0/15")
+	Space6 = netip.MustParsePrefix("2001:db8::/32")
+
+	spaces = []netip.Prefix{Space, Space6}
+)
 
 // OutsideInode identifies the network namespace of the calling process, for
 // CheckIsolated.
@@ -30,7 +37,8 @@ func OutsideInode() (uint64, error) {
 
 // CheckIsolated refuses a lab that a packet could leave. Each namespace must
 // be another than the outside, have no interfaces but loopback and veth pairs
-// whose other end is in one of the namespaces, and no route beyond Space.
+// whose other end is in one of the namespaces, and no address and no route beyond
+// Space and Space6 but what stays on such a link.
 func CheckIsolated(outside uint64, namespaces []*Namespace) error {
 	for _, n := range namespaces {
 		if err := checkNamespace(outside, n, namespaces); err != nil {
@@ -80,6 +88,9 @@ func checkNamespace(outside uint64, n *Namespace, all []*Namespace) error {
 			return fmt.Errorf("interface %s is a %s, not a veth", a.Name, link.Type())
 		}
 	}
+	if err := checkAddresses(h); err != nil {
+		return err
+	}
 	return checkRoutes(h)
 }
 
@@ -98,8 +109,25 @@ var local = []netip.Prefix{
 	netip.MustParsePrefix("ff00::/8"),
 }
 
+var families = []int{unix.AF_INET, unix.AF_INET6}
+
+func checkAddresses(h *netlink.Handle) error {
+	for _, family := range families {
+		addresses, err := h.AddrList(nil, family)
+		if err != nil {
+			return fmt.Errorf("list addresses: %w", err)
+		}
+		for _, a := range addresses {
+			if single := (&net.IPNet{IP: a.IP, Mask: net.CIDRMask(8*len(a.IP), 8*len(a.IP))}); !contained(single) {
+				return fmt.Errorf("there is an address %s, beyond %s and %s", a.IP, Space, Space6)
+			}
+		}
+	}
+	return nil
+}
+
 func checkRoutes(h *netlink.Handle) error {
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+	for _, family := range families {
 		// Table 0 asks for the routes of every table.
 		routes, err := h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 		if err != nil {
@@ -107,7 +135,7 @@ func checkRoutes(h *netlink.Handle) error {
 		}
 		for _, route := range routes {
 			if !contained(route.Dst) {
-				return fmt.Errorf("there is a route to %s, beyond %s", destination(route.Dst), Space)
+				return fmt.Errorf("there is a route to %s, beyond %s and %s", destination(route.Dst), Space, Space6)
 			}
 		}
 	}
@@ -120,7 +148,7 @@ func contained(dst *net.IPNet) bool {
 	}
 	a, _ := netip.AddrFromSlice(dst.IP)
 	bits, _ := dst.Mask.Size()
-	for _, p := range append(local, Space) {
+	for _, p := range slices.Concat(local, spaces) {
 		if p.Contains(a.Unmap()) && bits >= p.Bits() {
 			return true
 		}

@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/mpcensus/mpcensus/lab/scenario"
 )
 
 // withoutNamespaces skips a test that the machine does not allow; in CI that
@@ -62,9 +65,17 @@ func newPair(t *testing.T) pair {
 		}
 		t.Cleanup((*n).Close)
 	}
+	must(t, p.a.setUp())
+	must(t, p.b.setUp())
 	must(t, connect(p.a, "to-b", p.b, "to-a", nil))
-	must(t, p.a.configure("to-b", netip.MustParsePrefix("198.19.9.1/30")))
-	must(t, p.b.configure("to-a", netip.MustParsePrefix("198.19.9.2/30")))
+	addresses := func(texts ...string) (all []netip.Prefix) {
+		for _, text := range texts {
+			all = append(all, netip.MustParsePrefix(text))
+		}
+		return all
+	}
+	must(t, p.a.configure(interfaceConfig{name: "to-b", addresses: addresses("198.19.9.1/30", "2001:db8:ffff:9::1/64", "fe80::1/64")}))
+	must(t, p.b.configure(interfaceConfig{name: "to-a", addresses: addresses("198.19.9.2/30", "2001:db8:ffff:9::2/64", "fe80::2/64")}))
 	return p
 }
 
@@ -91,6 +102,16 @@ func addRoute(t *testing.T, n *Namespace, device, to string) {
 	_, dst, err := net.ParseCIDR(to)
 	must(t, err)
 	must(t, h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK}))
+}
+
+func addAddress(t *testing.T, n *Namespace, device, address string) {
+	t.Helper()
+	h, err := n.netlink()
+	must(t, err)
+	defer h.Close()
+	link, err := h.LinkByName(device)
+	must(t, err)
+	must(t, h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(address)), Flags: unix.IFA_F_NODAD}))
 }
 
 func TestCheckIsolated(t *testing.T) {
@@ -135,6 +156,33 @@ func TestCheckIsolated(t *testing.T) {
 		"IPv6 default route": {func(t *testing.T, p pair) {
 			addRoute(t, p.b, "to-a", "::/0")
 		}, "namespace b: there is a route to ::/0, beyond"},
+		"all global IPv6 addresses": {func(t *testing.T, p pair) {
+			addRoute(t, p.a, "to-b", "2000::/3")
+		}, "namespace a: there is a route to 2000::/3, beyond"},
+		"wider than the documentation prefix": {func(t *testing.T, p pair) {
+			addRoute(t, p.a, "to-b", "2001:db8::/31")
+		}, "namespace a: there is a route to 2001:db8::/31, beyond"},
+		"one foreign IPv6 address": {func(t *testing.T, p pair) {
+			addRoute(t, p.b, "to-a", "2001:db9::1/128")
+		}, "namespace b: there is a route to 2001:db9::1/128, beyond"},
+		"unique local IPv6 addresses": {func(t *testing.T, p pair) {
+			addRoute(t, p.b, "to-a", "fd00::/8")
+		}, "namespace b: there is a route to fd00::/8, beyond"},
+		"IPv6 route within the lab": {func(t *testing.T, p pair) {
+			addRoute(t, p.b, "to-a", "2001:db8::/32")
+		}, ""},
+		"foreign address": {func(t *testing.T, p pair) {
+			addAddress(t, p.a, "to-b", "192.0.2.1/32")
+		}, "namespace a: there is an address 192.0.2.1, beyond"},
+		"foreign IPv6 address": {func(t *testing.T, p pair) {
+			addAddress(t, p.b, "to-a", "2001:db9::1/128")
+		}, "namespace b: there is an address 2001:db9::1, beyond"},
+		"foreign IPv6 address on loopback": {func(t *testing.T, p pair) {
+			addAddress(t, p.b, "lo", "fd00::1/128")
+		}, "namespace b: there is an address fd00::1, beyond"},
+		"IPv6 tunnel": {func(t *testing.T, p pair) {
+			addLink(t, p.a, &netlink.Ip6tnl{LinkAttrs: named("tunnel"), Local: net.ParseIP("2001:db8:ffff:9::1"), Remote: net.ParseIP("2001:db8:ffff:9::2")})
+		}, "namespace a: interface tunnel is a ip6tnl, not a veth"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t)
@@ -215,16 +263,23 @@ func TestBlocklist(t *testing.T) {
 			blocked = append(blocked, netip.MustParsePrefix(strings.TrimSpace(line)))
 		}
 	}
-	addresses := uint64(0)
+	addresses, part6 := uint64(0), 0.0 // IPv6 as a part of the whole
 	for _, p := range blocked {
-		if p.Overlaps(Space) {
+		if p.Overlaps(Space) || p.Overlaps(Space6) {
 			t.Errorf("%s blocks the lab", p)
 		}
-		addresses += 1 << (32 - p.Bits())
+		if p.Addr().Is4() {
+			addresses += 1 << (32 - p.Bits())
+		} else {
+			part6 += math.Ldexp(1, -p.Bits())
+		}
 	}
-	// Disjoint prefixes, or the sum would be larger.
+	// Disjoint prefixes, or the sums would be larger.
 	if want := uint64(1<<32 - 1<<17); addresses != want {
 		t.Errorf("%d addresses blocked, want %d", addresses, want)
+	}
+	if want := 1 - math.Ldexp(1, -32); part6 != want {
+		t.Errorf("of IPv6 %v is blocked, want %v", part6, want)
 	}
 }
 
@@ -237,9 +292,13 @@ func TestParseReplies(t *testing.T) {
 	if err != nil || len(counts) != 2 {
 		t.Fatalf("%v, %v", counts, err)
 	}
-	want := HostCount{"mptcp1", netip.MustParseAddr("198.19.0.1"), "kernel-mptcp", "plain", 80, 3}
-	if counts[0] != want {
-		t.Errorf("got %v, want %v", counts[0], want)
+	want := hostReply{scenario.Hosts[0], "ipv4", scenario.Plain, 80, 3}
+	if counts[1] != want {
+		t.Errorf("got %v, want %v", counts[1], want)
+	}
+	text6 := strings.NewReplacer(`"ip"`, `"ip6"`, "ipv4_addr", "ipv6_addr", "198.19.0.1", "2001:db8:ffff:a::1", "198.19.0.2", "2001:db8:ffff:a::2").Replace(text)
+	if counts, err = parseReplies([]byte(text6)); err != nil || len(counts) != 2 || counts[0] != (hostReply{scenario.Hosts[1], "ipv6", scenario.V0, 443, 7}) {
+		t.Errorf("IPv6: %v, %v", counts, err)
 	}
 	for _, bad := range []string{"", "{}}", strings.Replace(text, "198.19.0.2", "192.0.2.1", 1), strings.Replace(text, "443, 1]", "443, 9]", 1), strings.Replace(text, "443", "-1", 1)} {
 		if counts, err := parseReplies([]byte(bad)); err == nil || counts != nil {

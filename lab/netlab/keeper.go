@@ -3,6 +3,7 @@ package netlab
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,9 +21,12 @@ import (
 
 // What the keeper inherits beside its configuration on standard input.
 const (
-	readyFD = 3 // a pipe: empty when ready, an error's text otherwise
+	readyFD = 3 // a pipe: readyWord when ready, an error's text otherwise
 	lockFD  = 4 // the state directory, locked as long as the keeper lives
 )
+
+// readyWord is no error's text. A keeper that dies says nothing at all.
+const readyWord = "ready"
 
 // config is what Up tells the keeper.
 type config struct {
@@ -44,16 +49,20 @@ func Keep() error {
 	unix.CloseOnExec(readyFD)
 	unix.CloseOnExec(lockFD)
 	ready := os.NewFile(readyFD, "ready")
-	err := keep(os.Stdin, func() { ready.Close() })
+	err := keep(os.Stdin, os.NewFile(lockFD, "directory"), func() {
+		fmt.Fprint(ready, readyWord)
+		ready.Close()
+	})
 	if err != nil {
 		fmt.Fprint(ready, err) // no effect once closed: the log has it then
 	}
 	return err
 }
 
-func keep(stdin io.Reader, ready func()) error {
+func keep(stdin io.Reader, dir *os.File, ready func()) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	defer dir.Close() // not before: it is locked
 
 	var k keeper
 	err := json.NewDecoder(stdin).Decode(&k.config)
@@ -71,12 +80,8 @@ func keep(stdin io.Reader, ready func()) error {
 			return err
 		}
 	}
-	err = k.network.internet.Do(func() error {
-		link, err := net.InterfaceByName(gatewayInterface)
-		if err != nil {
-			return fmt.Errorf("find %s: %w", gatewayInterface, err)
-		}
-		k.responder, err = responder.New(link.Index, k.scenario)
+	err = k.network.internet.Do(func() (err error) {
+		k.responder, err = responder.New(k.scenario)
 		return err
 	})
 	if err != nil {
@@ -89,20 +94,45 @@ func keep(stdin io.Reader, ready func()) error {
 		return err
 	}
 
-	control := filepath.Join(k.Dir, controlFile)
+	control := socketPath(dir)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: control, Net: "unix"})
 	if err != nil {
-		return fmt.Errorf("open control socket (its path may have 107 bytes; see --dir): %w", err)
+		return fmt.Errorf("open control socket: %w", err)
 	}
 	defer l.Close()
 	go k.answer(l)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go watch(ctx, control, end)
 	ready()
 
 	if err := k.responder.Run(ctx); err != nil {
 		return err
 	}
+	if err := context.Cause(ctx); errors.Is(err, errUnreachable) {
+		return err
+	}
 	cleanUp(k.Dir)
 	return nil
+}
+
+var errUnreachable = errors.New("the lab's directory is gone: nobody could end the lab any more")
+
+// watch ends a lab that nobody can reach: its directory or control socket is
+// gone.
+func watch(ctx context.Context, control string, end context.CancelCauseFunc) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := os.Lstat(control); errors.Is(err, os.ErrNotExist) {
+				end(errUnreachable)
+			}
+		}
+	}
 }
 
 // cleanUp removes what a keeper leaves in its directory. The directory stays:

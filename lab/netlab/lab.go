@@ -25,8 +25,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUp says that a lab runs in the directory already.
-var ErrUp = errors.New("the lab is up already: `mpcensus lab down` ends it")
+// ErrUp says that a lab with the same scenario runs in the directory already,
+// ErrOtherUp that one with another does.
+var (
+	ErrUp      = errors.New("the lab is up already: `mpcensus lab down` ends it")
+	ErrOtherUp = errors.New("a lab with another scenario is up already: end it with `mpcensus lab down` first")
+)
 
 // Up starts a lab in dir with a scenario, given as YAML under a name for error
 // messages, and waits until it is ready.
@@ -39,6 +43,9 @@ func Up(ctx context.Context, dir, scenarioName string, scenarioYAML []byte) (*St
 		return nil, err
 	}
 	lock, err := lockDir(dir)
+	if errors.Is(err, ErrUp) {
+		return nil, sameScenario(dir, scenarioYAML)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +71,15 @@ func Up(ctx context.Context, dir, scenarioName string, scenarioYAML []byte) (*St
 		return nil, err
 	}
 	return Status(dir)
+}
+
+// sameScenario is ErrUp or, where the lab in dir has another scenario, ErrOtherUp.
+func sameScenario(dir string, scenarioYAML []byte) error {
+	// It is about to come up or to go: no reason to name another one.
+	if s, err := Status(dir); err == nil && s.ScenarioSHA256 != digest(scenarioYAML) {
+		return fmt.Errorf("%w (%s)", ErrOtherUp, s.Scenario)
+	}
+	return ErrUp
 }
 
 // lockDir makes the state directory and locks it.
@@ -153,24 +169,23 @@ func startKeeper(ctx context.Context, dir string, config []byte, lock *os.File, 
 	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
 	defer stop()
 
-	complaint, err := io.ReadAll(ready)
+	said, err := io.ReadAll(ready)
 	if err != nil {
 		return fmt.Errorf("wait for the lab's keeper: %w", err)
 	}
-	if len(complaint) > 0 {
-		<-ended
-		if userNamespace && strings.Contains(string(complaint), unix.EPERM.Error()) {
-			return forbidden(errors.New(string(complaint)))
-		}
-		return fmt.Errorf("start the lab: %s", complaint)
-	}
-	// The pipe also closes when the keeper dies without a word.
-	select {
-	case err := <-ended:
-		return fmt.Errorf("the lab's keeper ended at once (%v): see %s", err, log.Name())
-	default:
+	if string(said) == readyWord {
 		return ctx.Err()
 	}
+	err = <-ended
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case len(said) == 0:
+		return fmt.Errorf("the lab's keeper died while it started (%v): see %s", err, log.Name())
+	case userNamespace && strings.Contains(string(said), unix.EPERM.Error()):
+		return forbidden(errors.New(string(said)))
+	}
+	return fmt.Errorf("start the lab: %s", said)
 }
 
 func forbidden(err error) error {

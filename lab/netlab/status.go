@@ -1,6 +1,8 @@
 package netlab
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,31 +23,26 @@ var ErrNotUp = errors.New("the lab is not up: start it with `mpcensus lab up`")
 
 // State is what a running lab tells about itself.
 type State struct {
-	PID        int              `json:"pid"`
-	Scenario   string           `json:"scenario"`
-	Ranges     []netip.Prefix   `json:"ranges"`
-	Ports      []uint16         `json:"ports"`
-	Interface  string           `json:"interface"` // in the scanner's namespace
-	Source     netip.Addr       `json:"source"`
-	Gateway    netip.Addr       `json:"gateway"`
-	GatewayMAC string           `json:"gateway_mac"`
-	Blocklist  string           `json:"blocklist"`
+	PID            int            `json:"pid"`
+	Scenario       string         `json:"scenario"`
+	ScenarioSHA256 string         `json:"scenario_sha256"`
+	Ranges         []netip.Prefix `json:"ranges"`
+	IPv6Addresses  int            `json:"ipv6_addresses"` // how many there are: `mpcensus lab hitlist` names them
+	Ports          []uint16       `json:"ports"`
+	Scanner                       // the kernel's own choice, with both families
+	IPv6Only       Scanner        `json:"ipv6_only"` // reaches the same hosts
+	Blocklist      string         `json:"blocklist"`
+	// Population counts what all targets got and sent, simulated and real.
 	Population responder.Counts `json:"population"`
-	Hosts      []HostCount      `json:"hosts"`
 	Problem    string           `json:"problem,omitempty"` // why the lab must not be used
 }
 
 // Replies is how many packets all targets, simulated and real, have sent from
-// one port to one kind of probe (plain, v0, v1).
-func (s *State) Replies(port uint16, probe string) (n uint64) {
+// one port to one kind of probe (plain, v0, v1, canary).
+func (s *State) Replies(family string, port uint16, probe string) (n uint64) {
 	for _, t := range s.Population.Targets {
-		if t.Port == port && t.Probe == probe {
+		if t.Family == family && t.Port == port && t.Probe == probe {
 			n += t.Replies
-		}
-	}
-	for _, h := range s.Hosts {
-		if h.Port == port && h.Probe == probe {
-			n += h.Replies
 		}
 	}
 	return n
@@ -82,8 +79,22 @@ func DefaultDir() (string, error) {
 	return filepath.Join(base, "mpcensus-lab"), nil
 }
 
+// socketPath names the control socket by an open file of its directory, since
+// the path of a Unix socket has at most 107 bytes (unix(7)).
+func socketPath(dir *os.File) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), controlFile)
+}
+
 func dial(dir string) (*net.UnixConn, error) {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: filepath.Join(dir, controlFile), Net: "unix"})
+	folder, err := os.Open(dir)
+	if err != nil && errors.Is(err, os.ErrNotExist) {
+		return nil, ErrNotUp
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the lab's directory: %w", err)
+	}
+	defer folder.Close()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socketPath(folder), Net: "unix"})
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
 		return nil, ErrNotUp
@@ -123,33 +134,40 @@ func (k *keeper) answer(l *net.UnixListener) {
 
 func (k *keeper) state() *State {
 	s := &State{
-		PID: os.Getpid(), Scenario: k.ScenarioName,
-		Ranges: k.scenario.Ranges, Ports: k.scenario.Ports,
-		Interface: ScannerInterface, Source: ScannerAddr,
-		Gateway: GatewayAddr, GatewayMAC: GatewayMAC.String(),
+		PID: os.Getpid(), Scenario: k.ScenarioName, ScenarioSHA256: digest(k.Scenario),
+		Ranges: k.scenario.Ranges, IPv6Addresses: len(k.scenario.IPv6), Ports: k.scenario.Ports,
+		Scanner: scanners[0], IPv6Only: scanners[1],
 		Blocklist:  filepath.Join(k.Dir, blocklistFile),
 		Population: k.responder.Counts(),
 	}
-	if err := CheckIsolated(k.Outside, k.network.all()); err != nil {
-		s.Problem = err.Error()
+	replies, err := k.network.hostReplies()
+	if err == nil {
+		addHosts(&s.Population, replies)
+		err = CheckIsolated(k.Outside, k.network.all())
 	}
-	var err error
-	if s.Hosts, err = k.network.hostCounts(); err != nil {
+	if err != nil {
 		s.Problem = err.Error()
 	}
 	return s
 }
 
-// blocklist blocks, in ZMap's format, every IPv4 address outside Space: the
-// sibling of each prefix on the way down to it.
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// blocklist blocks every address outside the lab: of each family, the sibling of
+// each prefix on the way down to its Space.
 func blocklist() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# All of IPv4 but %s.\n", Space)
-	address := Space.Addr().As4()
-	for bits := 1; bits <= Space.Bits(); bits++ {
-		sibling := address
-		sibling[(bits-1)/8] ^= 0x80 >> ((bits - 1) % 8)
-		fmt.Fprintln(&b, netip.PrefixFrom(netip.AddrFrom4(sibling), bits).Masked())
+	for _, space := range spaces {
+		fmt.Fprintf(&b, "# All but %s.\n", space)
+		for bits := 1; bits <= space.Bits(); bits++ {
+			sibling := space.Addr().AsSlice()
+			sibling[(bits-1)/8] ^= 0x80 >> ((bits - 1) % 8)
+			address, _ := netip.AddrFromSlice(sibling)
+			fmt.Fprintln(&b, netip.PrefixFrom(address, bits).Masked())
+		}
 	}
 	return b.String()
 }

@@ -17,11 +17,24 @@ import (
 )
 
 // The scanner's side of the lab. The addresses outside the population are the
-// second half of Space, so that a scan of the first half meets only targets.
+// second half of Space and Space6, so that a scan of the first meets only
+// targets.
 const (
-	ScannerInterface = "scan0"
-	gatewayInterface = "net0"
+	ScannerInterface  = "scan0"
+	ScannerInterface6 = "scan6" // a second way to the same hosts, without IPv4
+	gatewayInterface  = "net0"
+	gatewayInterface6 = "net6"
 )
+
+// Scanner is a place in the lab to scan from.
+type Scanner struct {
+	Interface   string     `json:"interface"`
+	Source      netip.Addr `json:"source"`
+	SourceIPv6  netip.Addr `json:"source_ipv6"`
+	Gateway     netip.Addr `json:"gateway"`
+	GatewayIPv6 netip.Addr `json:"gateway_ipv6"`
+	GatewayMAC  string     `json:"gateway_mac"`
+}
 
 var (
 	ScannerAddr = netip.MustParseAddr("198.19.255.1")
@@ -30,14 +43,37 @@ var (
 
 	scannerLink = netip.MustParsePrefix("198.19.255.0/30")
 	routerAddr  = netip.MustParseAddr("198.19.1.1")
+	routerAddr6 = netip.MustParseAddr("2001:db8:ffff:b::1")
+
+	// What hosts and routers call their routers by in IPv6, each on its own
+	// link. (A kernel that forwards asks for neighbours from a link-local address
+	// only.)
+	upstream   = netip.MustParseAddr("fe80::1")
+	downstream = netip.MustParseAddr("fe80::2")
 )
+
+// scanners are the two ends that a scanner has, on links of /64 in IPv6.
+var scanners = []Scanner{
+	{
+		Interface: ScannerInterface, GatewayMAC: GatewayMAC.String(),
+		Source: ScannerAddr, Gateway: GatewayAddr,
+		SourceIPv6: netip.MustParseAddr("2001:db8:ffff::1"), GatewayIPv6: netip.MustParseAddr("2001:db8:ffff::2"),
+	},
+	{
+		Interface: ScannerInterface6, GatewayMAC: "02:00:00:13:ff:06",
+		SourceIPv6: netip.MustParseAddr("2001:db8:ffff:6::1"), GatewayIPv6: netip.MustParseAddr("2001:db8:ffff:6::2"),
+	},
+}
+
+// scannerLink6 is the prefix length of the scanner's links.
+const scannerLink6 = 64
 
 // network is the lab's namespaces:
 //
-//	scanner ── internet ──┬── mptcp1, mptcp2, tcp
+//	scanner ══ internet ──┬── mptcp1, mptcp2, tcp
 //	                      └── router ── stripped
 //
-// The population lives on the internet's end of the link to the scanner.
+// The population lives on the internet's ends of both links to the scanner.
 type network struct {
 	scanner, internet, router *Namespace
 	hosts                     map[string]*Namespace // by scenario.Host.Name
@@ -82,12 +118,21 @@ func newNetwork() (*network, error) {
 // keeps the kernel from talking by itself.
 func (n *Namespace) setUp() error {
 	for _, conf := range []string{"all", "default"} {
-		if err := n.sysctl("ipv4/conf/"+conf+"/rp_filter", "0"); err != nil {
-			return err
-		}
-		// No router solicitations or listener reports among the packets.
-		if err := n.sysctlIfKnown("ipv6/conf/"+conf+"/disable_ipv6", "1"); err != nil {
-			return err
+		for _, setting := range []struct{ name, value string }{
+			{"ipv4/conf/" + conf + "/rp_filter", "0"},
+			{"ipv6/conf/" + conf + "/disable_ipv6", "0"},
+			// Only the addresses that the lab gives, and without asking anybody.
+			{"ipv6/conf/" + conf + "/addr_gen_mode", "1"},
+			{"ipv6/conf/" + conf + "/autoconf", "0"},
+			{"ipv6/conf/" + conf + "/accept_ra", "0"},
+			{"ipv6/conf/" + conf + "/accept_dad", "0"},
+			{"ipv6/conf/" + conf + "/dad_transmits", "0"},
+			{"ipv6/conf/" + conf + "/router_solicitations", "0"},
+			{"ipv6/conf/" + conf + "/accept_redirects", "0"},
+		} {
+			if err := n.sysctl(setting.name, setting.value); err != nil {
+				return err
+			}
 		}
 	}
 	h, err := n.netlink()
@@ -99,20 +144,21 @@ func (n *Namespace) setUp() error {
 	if err != nil {
 		return fmt.Errorf("find lo in %s: %w", n.Name, err)
 	}
-	return h.LinkSetUp(lo)
+	if err := h.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("bring up lo in %s: %w", n.Name, err)
+	}
+	// No switch here learns from reports of multicast listeners (RFC 3810), and
+	// among the packets they would only be noise.
+	return n.nft(`
+add table ip lab
+add table ip6 lab
+add chain ip6 lab output { type filter hook output priority 0; }
+add rule ip6 lab output icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } drop`)
 }
 
 func (n *network) join() error {
 	for _, router := range []*Namespace{n.internet, n.router} {
-		if err := router.sysctl("ipv4/ip_forward", "1"); err != nil {
-			return err
-		}
-		// The routers are no targets: their own stack answers no TCP.
-		err := router.nft(`
-add table ip lab
-add chain ip lab input { type filter hook input priority 0; }
-add rule ip lab input meta l4proto tcp drop`)
-		if err != nil {
+		if err := router.forward(); err != nil {
 			return err
 		}
 	}
@@ -121,67 +167,134 @@ add rule ip lab input meta l4proto tcp drop`)
 	if err := n.scanner.sysctlIfKnown("mptcp/blackhole_timeout", "0"); err != nil {
 		return err
 	}
-
-	if err := connect(n.scanner, ScannerInterface, n.internet, gatewayInterface, GatewayMAC); err != nil {
+	if err := n.joinScanner(); err != nil {
 		return err
 	}
-	err := n.scanner.configure(ScannerInterface, netip.PrefixFrom(ScannerAddr, scannerLink.Bits()), route{Space, GatewayAddr})
-	if err != nil {
-		return err
-	}
-	err = n.internet.configure(gatewayInterface, netip.PrefixFrom(GatewayAddr, scannerLink.Bits()))
-	if err != nil {
-		return err
-	}
-	if err := n.scanner.knowGateway(); err != nil {
-		return err
-	}
-	if err := n.internet.nft(countReplies); err != nil {
+	if err := n.internet.nft(countReplies()); err != nil {
 		return err
 	}
 	// What the population leaves unanswered the kernel must not answer.
-	if err := n.internet.blackhole(Space); err != nil {
+	for _, space := range spaces {
+		if err := n.internet.blackhole(space); err != nil {
+			return err
+		}
+	}
+	if err := n.joinRouter(); err != nil {
 		return err
 	}
-
-	if err := connect(n.internet, "router", n.router, "up", nil); err != nil {
-		return err
-	}
-	err = n.internet.configure("router", netip.Prefix{}, route{host(routerAddr), netip.Addr{}})
-	if err != nil {
-		return err
-	}
-	err = n.router.configure("up", host(routerAddr), route{Space, GatewayAddr})
-	if err != nil {
-		return err
-	}
-	err = n.router.nft(`
-add chain ip lab forward { type filter hook forward priority 0; }
-add rule ip lab forward reset tcp option mptcp`)
-	if err != nil {
-		return err
-	}
-
 	for _, h := range scenario.Hosts {
-		at, gateway := n.internet, GatewayAddr
-		if h.Behaviour == scenario.KernelStripped {
-			at, gateway = n.router, routerAddr
-			if err := n.internet.configure("router", netip.Prefix{}, route{host(h.Addr), routerAddr}); err != nil {
-				return err
-			}
-		}
-		ns := n.hosts[h.Name]
-		if err := connect(at, h.Name, ns, "eth0", nil); err != nil {
-			return err
-		}
-		if err := at.configure(h.Name, netip.Prefix{}, route{host(h.Addr), netip.Addr{}}); err != nil {
-			return err
-		}
-		if err := ns.configure("eth0", host(h.Addr), route{Space, gateway}); err != nil {
+		if err := n.joinHost(h); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// forward makes a router, whose own stack answers no TCP: it is no target.
+func (n *Namespace) forward() error {
+	if err := n.sysctl("ipv4/ip_forward", "1"); err != nil {
+		return err
+	}
+	if err := n.sysctl("ipv6/conf/all/forwarding", "1"); err != nil {
+		return err
+	}
+	return n.nft(`
+add chain ip lab input { type filter hook input priority 0; }
+add rule ip lab input meta l4proto tcp drop
+add chain ip6 lab input { type filter hook input priority 0; }
+add rule ip6 lab input meta l4proto tcp drop`)
+}
+
+func (n *network) joinScanner() error {
+	for i, s := range scanners {
+		mac, err := net.ParseMAC(s.GatewayMAC)
+		if err != nil {
+			return err
+		}
+		at := []string{gatewayInterface, gatewayInterface6}[i]
+		if err := connect(n.scanner, s.Interface, n.internet, at, mac); err != nil {
+			return err
+		}
+		ours, theirs := interfaceConfig{name: s.Interface}, interfaceConfig{name: at}
+		ours.addresses = append(ours.addresses, netip.PrefixFrom(s.SourceIPv6, scannerLink6))
+		theirs.addresses = append(theirs.addresses, netip.PrefixFrom(s.GatewayIPv6, scannerLink6), netip.PrefixFrom(upstream, 64))
+		// The first interface is the kernel's choice, the others are there for who names them.
+		ours.routes = append(ours.routes, route{to: Space6, by: s.GatewayIPv6, metric: 1024 * (i + 1)})
+		if s.Source.IsValid() {
+			ours.addresses = append(ours.addresses, netip.PrefixFrom(s.Source, scannerLink.Bits()))
+			theirs.addresses = append(theirs.addresses, netip.PrefixFrom(s.Gateway, scannerLink.Bits()))
+			ours.routes = append(ours.routes, route{to: Space, by: s.Gateway})
+		}
+		if err := n.scanner.configure(ours); err != nil {
+			return err
+		}
+		if err := n.internet.configure(theirs); err != nil {
+			return err
+		}
+		if err := n.scanner.knowGateway(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinRouter joins the router that strips MPTCP.
+func (n *network) joinRouter() error {
+	if err := connect(n.internet, "router", n.router, "up", nil); err != nil {
+		return err
+	}
+	err := n.internet.configure(interfaceConfig{
+		name:      "router",
+		addresses: []netip.Prefix{netip.PrefixFrom(upstream, 64)},
+		routes:    []route{{to: host(routerAddr)}, {to: host(routerAddr6), by: downstream}},
+	})
+	if err != nil {
+		return err
+	}
+	err = n.router.configure(interfaceConfig{
+		name:      "up",
+		addresses: []netip.Prefix{host(routerAddr), host(routerAddr6), netip.PrefixFrom(downstream, 64)},
+		routes:    []route{{to: Space, by: GatewayAddr}, {to: Space6, by: upstream}},
+	})
+	if err != nil {
+		return err
+	}
+	return n.router.nft(`
+add chain ip lab forward { type filter hook forward priority 0; }
+add rule ip lab forward reset tcp option mptcp
+add chain ip6 lab forward { type filter hook forward priority 0; }
+add rule ip6 lab forward reset tcp option mptcp`)
+}
+
+func (n *network) joinHost(h scenario.Host) error {
+	at, gateway := n.internet, GatewayAddr
+	if h.Behaviour == scenario.KernelStripped {
+		at, gateway = n.router, routerAddr
+		err := n.internet.configure(interfaceConfig{
+			name:   "router",
+			routes: []route{{to: host(h.IPv4), by: routerAddr}, {to: host(h.IPv6), by: downstream}},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	ns := n.hosts[h.Name]
+	if err := connect(at, h.Name, ns, "eth0", nil); err != nil {
+		return err
+	}
+	err := at.configure(interfaceConfig{
+		name:      h.Name,
+		addresses: []netip.Prefix{netip.PrefixFrom(upstream, 64)},
+		routes:    []route{{to: host(h.IPv4)}, {to: host(h.IPv6)}},
+	})
+	if err != nil {
+		return err
+	}
+	return ns.configure(interfaceConfig{
+		name:      "eth0",
+		addresses: []netip.Prefix{host(h.IPv4), host(h.IPv6)},
+		routes:    []route{{to: Space, by: gateway}, {to: Space6, by: upstream}},
+	})
 }
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
@@ -207,35 +320,46 @@ func connect(a *Namespace, nameA string, b *Namespace, nameB string, macB net.Ha
 
 // route leads to a prefix, by a gateway or, without one, on the link.
 type route struct {
-	to netip.Prefix
-	by netip.Addr
+	to     netip.Prefix
+	by     netip.Addr
+	metric int // zero: the kernel's default
 }
 
-// configure brings an interface up, with an address where one is given, and
-// adds routes through it.
-func (n *Namespace) configure(name string, address netip.Prefix, routes ...route) error {
+// interfaceConfig is what an interface has when it is up.
+type interfaceConfig struct {
+	name      string
+	addresses []netip.Prefix
+	routes    []route
+}
+
+// configure brings an interface up.
+func (n *Namespace) configure(c interfaceConfig) error {
 	h, err := n.netlink()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	link, err := h.LinkByName(name)
+	link, err := h.LinkByName(c.name)
 	if err != nil {
-		return fmt.Errorf("find %s in %s: %w", name, n.Name, err)
+		return fmt.Errorf("find %s in %s: %w", c.name, n.Name, err)
 	}
-	if err := n.checksumInSoftware(name); err != nil {
+	if err := n.checksumInSoftware(c.name); err != nil {
 		return err
 	}
-	if address.IsValid() {
-		if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
-			return fmt.Errorf("give %s in %s the address %s: %w", name, n.Name, address, err)
+	if err := h.LinkSetUp(link); err != nil {
+		return fmt.Errorf("bring up %s in %s: %w", c.name, n.Name, err)
+	}
+	for _, address := range c.addresses {
+		add := &netlink.Addr{IPNet: ipNet(address)}
+		if address.Addr().Is6() {
+			add.Flags = unix.IFA_F_NODAD // in use at once
+		}
+		if err := h.AddrAdd(link, add); err != nil {
+			return fmt.Errorf("give %s in %s the address %s: %w", c.name, n.Name, address, err)
 		}
 	}
-	if err := h.LinkSetUp(link); err != nil {
-		return fmt.Errorf("bring up %s in %s: %w", name, n.Name, err)
-	}
-	for _, r := range routes {
-		add := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(r.to)}
+	for _, r := range c.routes {
+		add := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(r.to), Priority: r.metric}
 		if r.by.IsValid() {
 			// The gateway's address is on its end of this link alone.
 			add.Gw, add.Flags = r.by.AsSlice(), int(netlink.FLAG_ONLINK)
@@ -267,22 +391,31 @@ func (n *Namespace) blackhole(p netip.Prefix) error {
 
 // knowGateway enters the gateway's MAC address for good: scanners read it from
 // the neighbour table.
-func (n *Namespace) knowGateway() error {
+func (n *Namespace) knowGateway(s Scanner) error {
 	h, err := n.netlink()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	link, err := h.LinkByName(ScannerInterface)
+	link, err := h.LinkByName(s.Interface)
 	if err != nil {
-		return fmt.Errorf("find %s: %w", ScannerInterface, err)
+		return fmt.Errorf("find %s: %w", s.Interface, err)
 	}
-	err = h.NeighAdd(&netlink.Neigh{
-		LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT,
-		IP: GatewayAddr.AsSlice(), HardwareAddr: GatewayMAC,
-	})
+	mac, err := net.ParseMAC(s.GatewayMAC)
 	if err != nil {
-		return fmt.Errorf("enter the gateway's MAC address: %w", err)
+		return err
+	}
+	for _, gateway := range []netip.Addr{s.Gateway, s.GatewayIPv6} {
+		if !gateway.IsValid() {
+			continue
+		}
+		err = h.NeighAdd(&netlink.Neigh{
+			LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT,
+			IP: gateway.AsSlice(), HardwareAddr: mac,
+		})
+		if err != nil {
+			return fmt.Errorf("enter the gateway's MAC address: %w", err)
+		}
 	}
 	return nil
 }

@@ -32,34 +32,106 @@ func newPopulation(s *scenario.Scenario) *population {
 // many times it sends it: zero for a target that stays silent.
 func (p *population) answer(frame []byte, s *syn) ([]byte, int) {
 	b := p.scenario.Behaviour(s.target, s.targetPort)
-	copies := p.scenario.Replies(s.target, s.targetPort)
+	copies := p.scenario.Replies(s.target, s.targetPort, s.probe)
 	traits := p.scenario.Traits(s.target, s.targetPort)
 	switch {
-	case copies == 0:
+	case copies == 0 || drops(b, s):
 		return frame, 0
-	case b == scenario.RST:
+	case b == scenario.RST || b == scenario.ResetMPTCP && s.mptcp != nil:
 		return appendRST(frame, s, traits), copies
-	case b == scenario.ICMP:
+	case b == scenario.ICMP && s.target.Is4():
 		return appendUnreachable(frame, s, traits), copies
+	case b == scenario.ICMP:
+		return appendUnreachable6(frame, s, traits), copies
 	}
-	return p.appendSYNACK(frame, s, traits, p.option(b, s, traits)), copies
+	options := slices.Concat(p.option(b, s, traits), p.experiment(b, s))
+	return p.appendSYNACK(frame, s, s.seq+1, traits, options), copies
+}
+
+// drops tells whether the target is behind something that drops the SYN for its
+// options, also where they are of no kind of probe.
+func drops(b scenario.Behaviour, s *syn) bool {
+	switch b {
+	case scenario.DropMPTCP:
+		return s.mptcp != nil
+	case scenario.DropUnknown:
+		return s.mptcp != nil || s.experimental != nil
+	}
+	return false
+}
+
+// forgeries is how many forged packets a forger sends for each SYN.
+const forgeries = 64
+
+// forge calls send with SYN-ACKs that a scanner must not take for answers to s:
+// they look right, but acknowledge what was not sent, go to another port of
+// ours, or come from the target's neighbour. send says whether to go on.
+func (p *population) forge(s *syn, send func(frame []byte) bool) {
+	traits := p.scenario.Traits(s.target, s.targetPort)
+	for i := range forgeries {
+		forged, ack := *s, s.seq+1
+		switch i % 4 {
+		case 0:
+			ack ^= 1 << p.random.IntN(32)
+		case 1:
+			ack = p.random.Uint32()
+			if ack == s.seq+1 {
+				ack = s.seq
+			}
+		case 2: // in the upper half, as the scanner's ports are
+			forged.sourcePort = 0x8000 | s.sourcePort ^ uint16(1+p.random.IntN(0x7fff))
+		case 3:
+			forged.target = neighbour(s.target)
+		}
+		options := capable(byte(i&1), traits, p.key())
+		if !send(p.appendSYNACK(make([]byte, 0, frameRoom), &forged, ack, traits, options)) {
+			return
+		}
+	}
+}
+
+// neighbour differs from a in the last bit.
+func neighbour(a netip.Addr) netip.Addr {
+	b := a.AsSlice()
+	b[len(b)-1] ^= 1
+	a, _ = netip.AddrFromSlice(b)
+	return a
+}
+
+// experiment is what of option 254 the target's SYN-ACK carries.
+func (p *population) experiment(b scenario.Behaviour, s *syn) []byte {
+	switch b {
+	case scenario.MirrorAll, scenario.MirrorKeyed, scenario.MirrorStripped:
+		return s.experimental
+	case scenario.AlterCanary:
+		if len(s.experimental) < canaryBytes {
+			return nil
+		}
+		option := slices.Clone(s.experimental)
+		nonce := option[4:8]
+		binary.BigEndian.PutUint32(nonce, binary.BigEndian.Uint32(nonce)^(1+p.random.Uint32N(1<<32-1)))
+		return option
+	}
+	return nil
 }
 
 // option is the MPTCP option of the target's SYN-ACK, nil without. It may be
 // malformed on purpose.
 func (p *population) option(b scenario.Behaviour, s *syn, traits uint64) []byte {
-	echoes := slices.Contains([]scenario.Behaviour{
+	mirrors := slices.Contains([]scenario.Behaviour{
 		scenario.Mirror, scenario.TamperBits, scenario.TamperByte, scenario.TamperHalf, scenario.TamperSwap,
 	}, b)
 	switch {
-	case echoes && s.probe == scenario.V0:
+	case b == scenario.MirrorAll:
+		return s.mptcp // of whatever subtype
+	case s.probe != scenario.V0 && s.probe != scenario.V1:
+		return nil
+	case mirrors && s.probe == scenario.V0:
 		option := slices.Clone(s.mptcp)
 		p.tamper(b, option[4:])
 		return option
-	case echoes:
+	case mirrors:
 		return s.mptcp // nothing in it to tamper with
-	case s.probe == scenario.Plain:
-		return nil
 	}
 
 	version := byte(0)
@@ -75,6 +147,8 @@ func (p *population) option(b scenario.Behaviour, s *syn, traits uint64) []byte 
 		if s.probe == scenario.V1 {
 			return capable(1, traits, p.key())
 		}
+	case scenario.MirrorKeyed:
+		return capable(version, traits, p.key())
 	case scenario.ConstantKey:
 		return capable(version, traits, p.constant)
 	case scenario.LowEntropy:
@@ -97,10 +171,10 @@ func (p *population) option(b scenario.Behaviour, s *syn, traits uint64) []byte 
 		if traits&1 == 0 {
 			return []byte{optionMPTCP, 3, subtypePrio << 4} // RFC 8684 §3.3.8
 		}
-		// ADD_ADDR, echo flag set, for address 1: the one form that is
-		// well-formed at 8 bytes (RFC 8684 §3.4.1).
-		a := s.target.As4()
-		return []byte{optionMPTCP, 8, subtypeAddAddr<<4 | 1, 1, a[0], a[1], a[2], a[3]}
+		// ADD_ADDR, echo flag set, for address 1: the form without an HMAC, 8
+		// or 20 bytes (RFC 8684 §3.4.1).
+		a := s.target.AsSlice()
+		return append([]byte{optionMPTCP, byte(4 + len(a)), subtypeAddAddr<<4 | 1, 1}, a...)
 	}
 	return nil
 }
@@ -178,15 +252,25 @@ var stacks = []stack{
 	{128, 65535, 8, []byte{optionMSS, optionWScale, optionSACK, optionTimestamp}},
 }
 
-func (p *population) appendSYNACK(frame []byte, s *syn, traits uint64, mptcp []byte) []byte {
+// mss is what fits into 1500 bytes beside the fixed headers (RFC 6691 §2, RFC
+// 8200 §8.3).
+func mss(a netip.Addr) uint16 {
+	if a.Is4() {
+		return 1500 - ipv4MinBytes - tcpMinBytes
+	}
+	return 1500 - ipv6Bytes - tcpMinBytes
+}
+
+// appendSYNACK answers s with the target's own options and then more.
+func (p *population) appendSYNACK(frame []byte, s *syn, ack uint32, traits uint64, more []byte) []byte {
 	stack := stacks[traits>>16%uint64(len(stacks))]
 	start := len(frame)
-	frame = appendIPv4(frame, s, s.target, stack.ttl-hops(traits), protocolTCP)
+	frame = appendIP(frame, s, s.target, traits, stack.ttl-hops(traits), protocolTCP)
 	tcp := len(frame)
 	frame = binary.BigEndian.AppendUint16(frame, s.targetPort)
 	frame = binary.BigEndian.AppendUint16(frame, s.sourcePort)
 	frame = binary.BigEndian.AppendUint32(frame, p.random.Uint32())
-	frame = binary.BigEndian.AppendUint32(frame, s.seq+1)
+	frame = binary.BigEndian.AppendUint32(frame, ack)
 	frame = append(frame, 0, flagSYN|flagACK) // data offset: below
 	frame = binary.BigEndian.AppendUint16(frame, stack.window)
 	frame = append(frame, 0, 0, 0, 0) // checksum: below; urgent pointer
@@ -194,7 +278,7 @@ func (p *population) appendSYNACK(frame []byte, s *syn, traits uint64, mptcp []b
 	for _, kind := range stack.layout {
 		switch {
 		case kind == optionMSS:
-			frame = append(frame, optionMSS, 4, 1460>>8, 1460&0xff)
+			frame = binary.BigEndian.AppendUint16(append(frame, optionMSS, 4), mss(s.target))
 		case kind == optionWScale && s.wscale:
 			frame = append(frame, optionNOP, optionWScale, 3, stack.wscale)
 		case kind == optionSACK && s.sack && s.timestamp:
@@ -213,77 +297,123 @@ func (p *population) appendSYNACK(frame []byte, s *syn, traits uint64, mptcp []b
 	}
 	// Whatever stands before is whole words, so an option of 4 bytes ends the
 	// header: a length that runs past its end does so here.
-	if len(frame)-tcp+len(mptcp) <= tcpMaxBytes { // an echo may be longer than what is left
-		frame = append(frame, mptcp...)
+	if len(frame)-tcp+len(more) <= tcpMaxBytes { // an echo may be longer than what is left
+		frame = append(frame, more...)
 	}
 	for (len(frame)-tcp)%4 != 0 {
 		frame = append(frame, optionEnd)
 	}
 	frame[tcp+12] = byte((len(frame)-tcp)/4) << 4
-	finishTCP(frame[start:], len(frame)-tcp)
+	finish(frame[start:], len(frame)-tcp)
 	return frame
 }
 
 // appendRST answers as a closed port does (RFC 9293 §3.5.2).
 func appendRST(frame []byte, s *syn, traits uint64) []byte {
 	start := len(frame)
-	frame = appendIPv4(frame, s, s.target, 64-hops(traits), protocolTCP)
+	frame = appendIP(frame, s, s.target, traits, 64-hops(traits), protocolTCP)
 	frame = binary.BigEndian.AppendUint16(frame, s.targetPort)
 	frame = binary.BigEndian.AppendUint16(frame, s.sourcePort)
 	frame = binary.BigEndian.AppendUint32(frame, 0)
 	frame = binary.BigEndian.AppendUint32(frame, s.seq+1)
 	frame = append(frame, tcpMinBytes/4<<4, flagRST|flagACK, 0, 0, 0, 0, 0, 0)
-	finishTCP(frame[start:], tcpMinBytes)
+	finish(frame[start:], tcpMinBytes)
 	return frame
 }
+
+const (
+	icmpBytes     = 8
+	icmpMaxBytes  = 576 - ipv4MinBytes // RFC 1812 §4.3.2.3: the message stays within 576
+	icmp6MaxBytes = 1280 - ipv6Bytes   // RFC 4443 §2.4 (c): within the minimum MTU
+	quotedTCP     = 8                  // all of TCP that RFC 792 asks for, and some IPv6 boxes quote
+)
 
 // appendUnreachable answers destination unreachable (RFC 792): port (3) from
 // the target itself, host (1) and administratively prohibited (13, RFC 1812
 // §5.2.7.1) from the first address of its /24, as its router would.
 func appendUnreachable(frame []byte, s *syn, traits uint64) []byte {
-	code := []byte{1, 3, 13}[traits%3]
-	from, quoted := s.target, s.packet
+	code, from := []byte{1, 3, 13}[traits%3], s.target
 	if code != 3 {
-		a := s.target.As4()
-		a[3] = 1
-		from = netip.AddrFrom4(a)
+		from = routerOf(s.target, 24)
 	}
-	if traits>>8&1 == 0 {
-		quoted = quoted[:s.ipBytes+8] // all that RFC 792 asks for
-	}
-	quoted = quoted[:min(len(quoted), quoteMaxBytes)]
 	start := len(frame)
-	frame = appendIPv4(frame, s, from, 255-hops(traits), protocolICMP)
+	frame = appendIP(frame, s, from, traits, 255-hops(traits), protocolICMP)
 	icmp := len(frame)
 	frame = append(frame, 3, code, 0, 0, 0, 0, 0, 0)
-	frame = append(frame, quoted...)
-	binary.BigEndian.PutUint16(frame[icmp+2:], checksum(0, frame[icmp:]))
-	finishIPv4(frame[start:])
+	frame = append(frame, quote(s, traits, icmpMaxBytes)...)
+	finish(frame[start:], len(frame)-icmp)
 	return frame
+}
+
+// appendUnreachable6 answers destination unreachable (RFC 4443 §3.1): port (4)
+// from the target itself, no route (0), administratively prohibited (1) and
+// address (3) from the first address of its /48, as a router would.
+func appendUnreachable6(frame []byte, s *syn, traits uint64) []byte {
+	code, from := []byte{0, 1, 3, 4}[traits%4], s.target
+	if code != 4 {
+		from = routerOf(s.target, 48)
+	}
+	start := len(frame)
+	frame = appendIP(frame, s, from, traits, 255-hops(traits), protocolICMPv6)
+	icmp := len(frame)
+	frame = append(frame, 1, code, 0, 0, 0, 0, 0, 0)
+	frame = append(frame, quote(s, traits, icmp6MaxBytes)...)
+	finish(frame[start:], len(frame)-icmp)
+	return frame
+}
+
+// quote is what an ICMP message of at most room bytes has of s: some senders
+// quote as much as fits, others 8 bytes after the IP header.
+func quote(s *syn, traits uint64, room int) []byte {
+	quoted := s.packet
+	if traits>>8&1 == 0 {
+		quoted = quoted[:s.ipBytes+quotedTCP]
+	}
+	return quoted[:min(len(quoted), room-icmpBytes)]
+}
+
+func routerOf(a netip.Addr, bits int) netip.Addr {
+	return netip.PrefixFrom(a, bits).Masked().Addr().Next()
 }
 
 // hops is how far the target seems to be away.
 func hops(traits uint64) byte { return 5 + byte(traits>>24%20) }
 
-// appendIPv4 appends the Ethernet and IP headers of a reply to s; finishIPv4
-// fills in the length and checksum.
-func appendIPv4(frame []byte, s *syn, from netip.Addr, ttl, protocol byte) []byte {
+// appendIP appends the Ethernet and IP headers of a reply to s; finish fills in
+// lengths and checksums.
+func appendIP(frame []byte, s *syn, from netip.Addr, traits uint64, ttl, protocol byte) []byte {
 	frame = append(frame, s.ether[6:12]...)
 	frame = append(frame, s.ether[0:6]...)
-	frame = binary.BigEndian.AppendUint16(frame, etherTypeIPv4)
-	frame = append(frame, 0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, protocol, 0, 0) // don't fragment
+	frame = append(frame, s.ether[12:14]...)
+	if from.Is4() {
+		frame = append(frame, 0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, protocol, 0, 0) // don't fragment
+	} else {
+		label := uint32(traits>>36) & 0xfffff // one a flow (RFC 6437 §3)
+		frame = binary.BigEndian.AppendUint32(frame, 6<<28|label)
+		frame = append(frame, 0, 0, protocol, ttl)
+	}
 	frame = append(frame, from.AsSlice()...)
 	return append(frame, s.source.AsSlice()...)
 }
 
-func finishIPv4(frame []byte) {
-	ip := frame[etherBytes:]
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-	binary.BigEndian.PutUint16(ip[10:], checksum(0, ip[:ipMinBytes]))
-}
-
-func finishTCP(frame []byte, tcpBytes int) {
-	finishIPv4(frame)
-	ip, tcp := frame[etherBytes:], frame[len(frame)-tcpBytes:]
-	binary.BigEndian.PutUint16(tcp[16:], checksum(pseudoHeader(ip[12:20], tcpBytes), tcp))
+// finish fills in the lengths and checksums of a frame whose last part is TCP,
+// ICMP or ICMPv6.
+func finish(frame []byte, lastBytes int) {
+	ip, last := frame[etherBytes:], frame[len(frame)-lastBytes:]
+	addresses, protocol := ip[8:40], ip[6]
+	if ip[0]>>4 == 4 {
+		addresses, protocol = ip[12:20], ip[9]
+		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+		binary.BigEndian.PutUint16(ip[10:], checksum(0, ip[:ipv4MinBytes]))
+	} else {
+		binary.BigEndian.PutUint16(ip[4:], uint16(lastBytes))
+	}
+	switch protocol {
+	case protocolTCP:
+		binary.BigEndian.PutUint16(last[16:], checksum(pseudoHeader(addresses, protocol, lastBytes), last))
+	case protocolICMPv6: // RFC 4443 §2.3
+		binary.BigEndian.PutUint16(last[2:], checksum(pseudoHeader(addresses, protocol, lastBytes), last))
+	case protocolICMP:
+		binary.BigEndian.PutUint16(last[2:], checksum(0, last))
+	}
 }

@@ -10,8 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
@@ -22,16 +26,37 @@ const (
 	sentKey      = uint64(0x8001020408102041)
 )
 
+const canary = "fe084d43" + "0badcafe"
+
 var optionsOf = [scenario.Probes]string{
-	scenario.Plain: linuxOptions,
-	scenario.V0:    linuxOptions + "1e0c0081" + "8001020408102041",
-	scenario.V1:    linuxOptions + "1e040101",
+	scenario.Plain:  linuxOptions,
+	scenario.V0:     linuxOptions + "1e0c0081" + "8001020408102041",
+	scenario.V1:     linuxOptions + "1e040101",
+	scenario.Canary: linuxOptions + canary,
 }
 
-// buildSYN is a SYN from 198.19.255.1 with the given options, in hex.
+// What probes to each family come from and go to.
+var (
+	scannerOf = map[string]netip.Addr{
+		"ipv4": netip.MustParseAddr("198.19.255.1"),
+		"ipv6": netip.MustParseAddr("2001:db8:ffff::1"),
+	}
+	headerOf = map[string]string{ // Ethernet and IP, without the addresses
+		"ipv4": "\x02\x00\x00\x13\xff\x02\x02\x00\x00\x13\xff\x01\x08\x00" + "\x45\x00\x00\x00\xd4\x31\x00\x00\xff\x06\x00\x00",
+		"ipv6": "\x02\x00\x00\x13\xff\x02\x02\x00\x00\x13\xff\x01\x86\xdd" + "\x60\x0a\xbc\xde\x00\x00\x06\xff",
+	}
+	ipBytesOf = map[string]int{"ipv4": 20, "ipv6": 40}
+)
+
+// buildSYN is a SYN from the scanner with the given options, in hex.
 func buildSYN(target netip.Addr, sourcePort, targetPort uint16, seq uint32, options string) []byte {
-	frame := []byte("\x02\x00\x00\x13\xff\x02\x02\x00\x00\x13\xff\x01\x08\x00")
-	frame = append(frame, "\x45\x00\x00\x00\xd4\x31\x00\x00\xff\x06\x00\x00\xc6\x13\xff\x01"...)
+	return buildSYNWith(target, sourcePort, targetPort, seq, options, nil)
+}
+
+func buildSYNWith(target netip.Addr, sourcePort, targetPort uint16, seq uint32, options string, data []byte) []byte {
+	family := scenario.FamilyOf(target)
+	frame := []byte(headerOf[family])
+	frame = append(frame, scannerOf[family].AsSlice()...)
 	frame = append(frame, target.AsSlice()...)
 	tcp := len(frame)
 	frame = binary.BigEndian.AppendUint16(frame, sourcePort)
@@ -44,15 +69,16 @@ func buildSYN(target netip.Addr, sourcePort, targetPort uint16, seq uint32, opti
 	}
 	frame = append(frame, optionBytes...)
 	frame[tcp+12] = byte((len(frame)-tcp)/4) << 4
-	finishTCP(frame, len(frame)-tcp) // that it is right, tshark says below
+	frame = append(frame, data...)
+	finish(frame, len(frame)-tcp) // that it is right, tshark says below
 	return frame
 }
 
-// hostsOf lists some targets of each behaviour on port 443.
-func hostsOf(s *scenario.Scenario, n int) map[scenario.Behaviour][]netip.Addr {
+// hostsOf lists some targets of each behaviour on port 443, of one family.
+func hostsOf(s *scenario.Scenario, family string, n int) map[scenario.Behaviour][]netip.Addr {
 	hosts := make(map[scenario.Behaviour][]netip.Addr)
 	for a := range s.Addresses {
-		if b := s.Behaviour(a, 443); len(hosts[b]) < n {
+		if b := s.Behaviour(a, 443); scenario.FamilyOf(a) == family && len(hosts[b]) < n {
 			hosts[b] = append(hosts[b], a)
 		}
 	}
@@ -62,7 +88,9 @@ func hostsOf(s *scenario.Scenario, n int) map[scenario.Behaviour][]netip.Addr {
 // exchange is a SYN, what came back, and what tshark made of that.
 type exchange struct {
 	behaviour scenario.Behaviour
+	family    string
 	probe     scenario.Probe
+	canary    bool
 	target    netip.Addr
 	traits    uint64
 	port      uint16
@@ -74,26 +102,34 @@ type exchange struct {
 }
 
 func (e *exchange) String() string {
-	return fmt.Sprintf("%s, probe %s, target %s: reply %x", e.behaviour, e.probe, e.target, e.reply)
+	return fmt.Sprintf("%s, probe %s (canary %t), target %s: reply %x", e.behaviour, e.probe, e.canary, e.target, e.reply)
 }
 
-// exchanges probes 24 hosts of each behaviour with each kind of SYN.
+// exchanges probes 24 hosts of each behaviour and family with each kind of SYN, v0 and v1 also with a
+// canary.
 func exchanges(t *testing.T) []*exchange {
 	s := scenario.Default()
 	p := newPopulation(s)
 	var all []*exchange
-	for b, hosts := range hostsOf(s, 24) {
-		for _, a := range hosts {
-			for _, probe := range []scenario.Probe{scenario.Plain, scenario.V0, scenario.V1} {
-				e := &exchange{behaviour: b, probe: probe, target: a, traits: s.Traits(a, 443),
-					port: uint16(32768 + len(all)), seq: 0xfffffff0 + uint32(len(all))}
-				e.syn = buildSYN(a, e.port, 443, e.seq, optionsOf[probe])
-				parsed, err := parseSYN(e.syn)
-				if err != nil || parsed.probe != probe {
-					t.Fatalf("SYN %x read as %s, %v: want %s", e.syn, parsed.probe, err, probe)
+	ask := func(b scenario.Behaviour, a netip.Addr, probe scenario.Probe, options string) {
+		e := &exchange{behaviour: b, family: scenario.FamilyOf(a), probe: probe, canary: strings.HasSuffix(options, canary),
+			target: a, traits: s.Traits(a, 443), port: uint16(32768 + len(all)%32768), seq: 0xfffffff0 + uint32(len(all))}
+		e.syn = buildSYN(a, e.port, 443, e.seq, options)
+		parsed, err := parseSYN(e.syn)
+		if err != nil || parsed.probe != probe {
+			t.Fatalf("SYN %x read as %s, %v: want %s", e.syn, parsed.probe, err, probe)
+		}
+		e.reply, e.copies = p.answer(nil, &parsed)
+		all = append(all, e)
+	}
+	for _, family := range scenario.Families {
+		for b, hosts := range hostsOf(s, family, 24) {
+			for _, a := range hosts {
+				for probe, options := range optionsOf {
+					ask(b, a, scenario.Probe(probe), options)
 				}
-				e.reply, e.copies = p.answer(nil, &parsed)
-				all = append(all, e)
+				ask(b, a, scenario.V0, optionsOf[scenario.V0]+canary)
+				ask(b, a, scenario.V1, optionsOf[scenario.V1]+canary)
 			}
 		}
 	}
@@ -103,10 +139,11 @@ func exchanges(t *testing.T) []*exchange {
 // Fields that tshark prints of each packet. Where a packet has several (a
 // quoted header), the first counts, but every expert message does.
 var fields = []string{
-	"frame.number", "ip.src", "ip.dst", "ip.checksum.status", "tcp.checksum.status", "icmp.checksum.status",
+	"frame.number", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "ipv6.hlim", "ip.checksum.status", "tcp.checksum.status", "icmp.checksum.status", "icmpv6.checksum.status",
 	"tcp.srcport", "tcp.dstport", "tcp.flags", "tcp.seq_raw", "tcp.ack_raw", "tcp.options.timestamp.tsecr", "tcp.options.mss_val",
 	"tcp.options.sack_perm", "tcp.options.wscale.shift", "tcp.options.mptcp.subtype", "tcp.options.mptcp.version", "tcp.options.mptcp.sendkey",
-	"tcp.options.mptcp.echo", "icmp.type", "icmp.code", "_ws.expert.message", "_ws.malformed",
+	"tcp.options.mptcp.echo", "tcp.options.experimental.exid", "tcp.options.experimental.data",
+	"icmp.type", "icmp.code", "icmpv6.type", "icmpv6.code", "_ws.expert.message", "_ws.malformed",
 }
 
 // dissect lets tshark read the frames, with every checksum checked.
@@ -173,25 +210,29 @@ func TestRepliesAsTsharkReadsThem(t *testing.T) {
 		}
 	}
 	packets := dissect(t, frames)
+	s := scenario.Default()
 	for _, e := range all {
-		if p := packets[0]; p["ip.checksum.status"] != "1" || p["tcp.checksum.status"] != "1" || p["_ws.expert.message"] != "Connection establish request (SYN): server port 443" {
+		p := packets[0]
+		// IPv6 has no header checksum.
+		if p["tcp.checksum.status"] != "1" || e.family == "ipv4" && p["ip.checksum.status"] != "1" || p["_ws.expert.message"] != "Connection establish request (SYN): server port 443" {
 			t.Fatalf("tshark complains about our SYN %x: %v", e.syn, p)
 		}
 		packets = packets[1:]
-		if want := scenario.Default().Replies(e.target, 443); e.copies != want || (want == 0) != (e.reply == nil) {
+		if want := s.Replies(e.target, 443, e.probe); e.copies != want || (want == 0) != (e.reply == nil) {
 			t.Errorf("%s: sent %d times, want %d", e, e.copies, want)
 		}
 		if e.reply == nil {
 			continue
 		}
 		e.seen, packets = packets[0], packets[1:]
-		if e.seen["ip.checksum.status"] != "1" {
-			t.Errorf("%s: wrong IP checksum", e)
+		if e.family == "ipv4" {
+			expect(t, e, "ip.checksum.status", "1")
 		}
-		switch e.behaviour {
-		case scenario.ICMP:
+		checkSums(t, e)
+		switch {
+		case e.behaviour == scenario.ICMP:
 			checkICMP(t, e)
-		case scenario.RST:
+		case e.behaviour == scenario.RST, e.behaviour == scenario.ResetMPTCP && (e.probe == scenario.V0 || e.probe == scenario.V1):
 			checkHeader(t, e, "0x0014")
 		default:
 			checkHeader(t, e, "0x0012")
@@ -199,6 +240,46 @@ func TestRepliesAsTsharkReadsThem(t *testing.T) {
 		}
 	}
 	checkVariety(t, all)
+}
+
+// checkSums verifies the checksums a second way, as RFC 1071 §1 states the property: the one's
+// complement sum of all words, which is their sum modulo 65535, is zero, over the pseudo-headers as
+// RFC 9293 §3.1 and RFC 8200 §8.1 draw them.
+func checkSums(t *testing.T, e *exchange) {
+	ip := e.reply[etherBytes:]
+	last := ip[ipBytesOf[e.family]:]
+	var pseudo []byte
+	if e.family == "ipv4" {
+		if sum := onesSum(ip[:20]); sum != 0 {
+			t.Errorf("%s: the IP header sums to %#x", e, sum)
+		}
+		pseudo = slices.Concat(ip[12:20], []byte{0, ip[9], byte(len(last) >> 8), byte(len(last))})
+		if ip[9] == protocolICMP { // RFC 792 has none
+			pseudo = nil
+		}
+		if int(binary.BigEndian.Uint16(ip[2:])) != len(ip) {
+			t.Errorf("%s: wrong total length", e)
+		}
+	} else {
+		pseudo = slices.Concat(ip[8:40], []byte{0, 0, byte(len(last) >> 8), byte(len(last)), 0, 0, 0, ip[6]})
+		if int(binary.BigEndian.Uint16(ip[4:])) != len(last) {
+			t.Errorf("%s: wrong payload length", e)
+		}
+	}
+	if sum := onesSum(append(pseudo, last...)); sum != 0 {
+		t.Errorf("%s: sums to %#x", e, sum)
+	}
+}
+
+func onesSum(data []byte) uint64 {
+	if len(data)%2 == 1 {
+		data = append(bytes.Clone(data), 0)
+	}
+	sum := uint64(0)
+	for i := 0; i < len(data); i += 2 {
+		sum += uint64(binary.BigEndian.Uint16(data[i:]))
+	}
+	return sum % 0xffff
 }
 
 func expect(t *testing.T, e *exchange, field, want string) {
@@ -209,8 +290,9 @@ func expect(t *testing.T, e *exchange, field, want string) {
 }
 
 func checkHeader(t *testing.T, e *exchange, flags string) {
-	expect(t, e, "ip.src", e.target.String())
-	expect(t, e, "ip.dst", "198.19.255.1")
+	prefix := map[string]string{"ipv4": "ip", "ipv6": "ipv6"}[e.family]
+	expect(t, e, prefix+".src", e.target.String())
+	expect(t, e, prefix+".dst", scannerOf[e.family].String())
 	expect(t, e, "tcp.checksum.status", "1")
 	expect(t, e, "tcp.srcport", "443")
 	expect(t, e, "tcp.dstport", fmt.Sprint(e.port))
@@ -218,8 +300,33 @@ func checkHeader(t *testing.T, e *exchange, flags string) {
 	expect(t, e, "tcp.ack_raw", fmt.Sprint(e.seq+1))
 }
 
+// checkCanary: only mirrors know option 254, and only what we sent comes back.
+func checkCanary(t *testing.T, e *exchange) {
+	exid, nonce := e.seen["tcp.options.experimental.exid"], e.seen["tcp.options.experimental.data"]
+	switch e.behaviour {
+	case scenario.MirrorAll, scenario.MirrorKeyed, scenario.MirrorStripped:
+		if e.canary {
+			if exid != "0x4d43" || nonce != "0badcafe" {
+				t.Errorf("%s: canary came back as %q, %q", e, exid, nonce)
+			}
+			return
+		}
+	case scenario.AlterCanary:
+		if e.canary {
+			if exid != "0x4d43" || len(nonce) != 8 || nonce == "0badcafe" {
+				t.Errorf("%s: want another nonce, got %q, %q", e, exid, nonce)
+			}
+			return
+		}
+	}
+	if exid != "" || nonce != "" {
+		t.Errorf("%s: has an experimental option %q, %q", e, exid, nonce)
+	}
+}
+
 func checkSYNACK(t *testing.T, e *exchange) {
-	expect(t, e, "tcp.options.mss_val", "1460")
+	checkCanary(t, e)
+	expect(t, e, "tcp.options.mss_val", map[string]string{"ipv4": "1460", "ipv6": "1440"}[e.family])
 	expect(t, e, "tcp.options.timestamp.tsecr", fmt.Sprint(0x01020304))
 	if e.seen["tcp.options.wscale.shift"] == "" || e.seen["tcp.options.sack_perm"] == "" {
 		t.Errorf("%s: window scale %q, SACK permitted %q", e, e.seen["tcp.options.wscale.shift"], e.seen["tcp.options.sack_perm"])
@@ -238,21 +345,21 @@ func checkSYNACK(t *testing.T, e *exchange) {
 		ours = 1
 	}
 	switch b := e.behaviour; {
-	case e.probe == scenario.Plain, b == scenario.TCP,
+	case e.probe == scenario.Plain, e.probe == scenario.Canary, b == scenario.TCP, b == scenario.MirrorStripped, b == scenario.AlterCanary,
 		b == scenario.TrueV0 && e.probe == scenario.V1, (b == scenario.TrueV1 || b == scenario.Duplicate) && e.probe == scenario.V0:
 		if subtype != "" {
 			t.Errorf("%s: has MPTCP option of subtype %s", e, subtype)
 		}
-	case b == scenario.TrueV0, b == scenario.TrueV1, b == scenario.Duplicate:
+	case b == scenario.TrueV0, b == scenario.TrueV1, b == scenario.Duplicate, b == scenario.MirrorKeyed:
 		capable(ours)
 		if d := bits.OnesCount64(number(t, key) ^ sentKey); d < 8 || d > 56 { // 6 sigma
 			t.Errorf("%s: key %s is %d bits from ours: not random", e, key, d)
 		}
-	case b == scenario.Mirror, e.probe == scenario.V1 && b >= scenario.TamperBits && b <= scenario.TamperSwap:
+	case b == scenario.Mirror, b == scenario.MirrorAll, e.probe == scenario.V1 && b >= scenario.TamperBits && b <= scenario.TamperSwap:
 		capable(ours)
 		want, _ := hex.DecodeString(strings.TrimPrefix(optionsOf[e.probe], linuxOptions))
-		if !bytes.HasSuffix(e.reply, want) {
-			t.Errorf("%s: does not end in our option %x", e, want)
+		if !bytes.Contains(e.reply, want) {
+			t.Errorf("%s: does not have our option %x", e, want)
 		}
 	case b >= scenario.TamperBits && b <= scenario.TamperSwap:
 		capable(0)
@@ -325,37 +432,70 @@ func checkTampered(t *testing.T, e *exchange, key uint64) {
 }
 
 func checkICMP(t *testing.T, e *exchange) {
-	expect(t, e, "icmp.type", "3")
-	expect(t, e, "icmp.checksum.status", "1")
-	quote := e.reply[etherBytes+ipMinBytes+8:]
-	if whole := e.syn[etherBytes:]; !bytes.Equal(quote, whole) && !bytes.Equal(quote, whole[:28]) {
-		t.Errorf("%s: quotes %x, neither the SYN nor its first 28 bytes", e, quote)
+	ipBytes := ipBytesOf[e.family]
+	if e.family == "ipv4" {
+		expect(t, e, "icmp.type", "3")
+		expect(t, e, "icmp.checksum.status", "1")
+	} else {
+		expect(t, e, "icmpv6.type", "1") // RFC 4443 §3.1
+		expect(t, e, "icmpv6.checksum.status", "1")
+	}
+	quote := e.reply[etherBytes+ipBytes+8:]
+	if whole := e.syn[etherBytes:]; !bytes.Equal(quote, whole) && !bytes.Equal(quote, whole[:ipBytes+8]) {
+		t.Errorf("%s: quotes %x, neither the SYN nor its IP header and 8 bytes", e, quote)
+	}
+	if unused := e.reply[etherBytes+ipBytes+4:][:4]; !bytes.Equal(unused, make([]byte, 4)) {
+		t.Errorf("%s: unused bytes are %x", e, unused)
+	}
+	// The port is unreachable on the host itself, all else says a router.
+	port := e.seen["icmp.code"] == "3"
+	source := e.seen["ip.src"]
+	if e.family == "ipv6" {
+		port, source = e.seen["icmpv6.code"] == "4", e.seen["ipv6.src"]
+	}
+	if port != (source == e.target.String()) {
+		t.Errorf("%s: %s says so", e, source)
 	}
 }
 
 // checkVariety looks across hosts: what must differ and what must not.
 func checkVariety(t *testing.T, all []*exchange) {
-	values := func(b scenario.Behaviour, p scenario.Probe, field string) map[string]int {
-		seen := make(map[string]int)
-		for _, e := range all {
-			if e.behaviour == b && e.probe == p {
-				seen[e.seen[field]]++
+	for _, family := range scenario.Families {
+		values := func(b scenario.Behaviour, p scenario.Probe, field string) map[string]int {
+			seen := make(map[string]int)
+			for _, e := range all {
+				if e.behaviour == b && e.family == family && e.probe == p && e.canary == (p == scenario.Canary) {
+					seen[e.seen[field]]++
+				}
+			}
+			return seen
+		}
+		const key = "tcp.options.mptcp.sendkey"
+		if k := values(scenario.ConstantKey, scenario.V0, key); len(k) != 1 {
+			t.Errorf("%s: %d constant keys: %v", family, len(k), k)
+		}
+		if k := values(scenario.TrueV1, scenario.V1, key); len(k) != 24 {
+			t.Errorf("%s: 24 true hosts share keys: %v", family, k)
+		}
+		codes, field := []string{"1", "3", "13"}, "icmp.code"
+		if family == "ipv6" {
+			codes, field = []string{"0", "1", "3", "4"}, "icmpv6.code"
+		}
+		c := values(scenario.ICMP, scenario.V0, field)
+		for _, code := range codes {
+			if c[code] == 0 || len(c) != len(codes) {
+				t.Errorf("%s: ICMP codes %v, want %v", family, c, codes)
 			}
 		}
-		return seen
-	}
-	const key = "tcp.options.mptcp.sendkey"
-	if k := values(scenario.ConstantKey, scenario.V0, key); len(k) != 1 {
-		t.Errorf("%d constant keys: %v", len(k), k)
-	}
-	if k := values(scenario.TrueV1, scenario.V1, key); len(k) != 24 {
-		t.Errorf("24 true hosts share keys: %v", k)
-	}
-	if c := values(scenario.ICMP, scenario.V0, "icmp.code"); len(c) != 3 || c["1"] == 0 || c["3"] == 0 || c["13"] == 0 {
-		t.Errorf("ICMP codes %v, want 1, 3 and 13", c)
-	}
-	if w := values(scenario.TCP, scenario.V0, "tcp.options.wscale.shift"); len(w) < 2 {
-		t.Errorf("all stacks have window scale %v", w)
+		if w := values(scenario.TCP, scenario.V0, "tcp.options.wscale.shift"); len(w) < 2 {
+			t.Errorf("%s: all stacks have window scale %v", family, w)
+		}
+		if n := values(scenario.AlterCanary, scenario.Canary, "tcp.options.experimental.data"); len(n) != 24 {
+			t.Errorf("%s: altered nonces %v", family, n)
+		}
+		if h := values(scenario.TCP, scenario.V0, "ipv6.hlim"); family == "ipv6" && len(h) < 12 {
+			t.Errorf("hop limits %v: want them varied", h)
+		}
 	}
 }
 
@@ -363,7 +503,7 @@ func checkVariety(t *testing.T, all []*exchange) {
 func TestKeyIsFresh(t *testing.T) {
 	s := scenario.Default()
 	p := newPopulation(s)
-	syn, err := parseSYN(buildSYN(hostsOf(s, 1)[scenario.TrueV0][0], 40000, 443, 1, optionsOf[scenario.V0]))
+	syn, err := parseSYN(buildSYN(hostsOf(s, "ipv4", 1)[scenario.TrueV0][0], 40000, 443, 1, optionsOf[scenario.V0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,7 +518,7 @@ func TestKeyIsFresh(t *testing.T) {
 // it is sent.
 func TestMirrorOfLongOption(t *testing.T) {
 	s := scenario.Default()
-	mirror := hostsOf(s, 1)[scenario.Mirror][0]
+	mirror := hostsOf(s, "ipv4", 1)[scenario.MirrorAll][0]
 	for length := 4; length <= 40; length += 4 {
 		option := fmt.Sprintf("1e%02x01", length) + strings.Repeat("00", length-3)
 		syn, err := parseSYN(buildSYN(mirror, 40000, 443, 1, option))
@@ -386,22 +526,183 @@ func TestMirrorOfLongOption(t *testing.T) {
 			t.Fatalf("option of %d bytes: read %x, %v", length, syn.mptcp, err)
 		}
 		reply, _ := newPopulation(s).answer(nil, &syn)
-		if want := min(len(reply)-etherBytes-ipMinBytes, 60); int(reply[etherBytes+ipMinBytes+12]>>4)*4 != want {
+		if want := min(len(reply)-etherBytes-ipv4MinBytes, 60); int(reply[etherBytes+ipv4MinBytes+12]>>4)*4 != want {
 			t.Errorf("option of %d bytes: reply %x", length, reply)
 		}
+	}
+}
+
+// SYNs with options that no probe has are answered as the table says of the options, or as plain ones.
+func TestStrangeOptions(t *testing.T) {
+	s := scenario.Default()
+	const join, foreign = "1e0c10000102030405060708", "fe08f9890badcafe" // MP_JOIN; another experiment
+	for _, c := range []struct {
+		behaviour       scenario.Behaviour
+		options, answer string // what stands after the MSS option; "silence", "reset"
+	}{
+		{scenario.Mirror, join, ""},
+		{scenario.TamperBits, join, ""},
+		{scenario.ConstantKey, join, ""},
+		{scenario.MirrorAll, join, join},
+		{scenario.MirrorAll, foreign, foreign},
+		{scenario.MirrorKeyed, join + foreign, foreign},
+		{scenario.MirrorStripped, join + foreign, foreign},
+		{scenario.DropMPTCP, join, "silence"},
+		{scenario.DropMPTCP, foreign, ""},
+		{scenario.DropUnknown, join, "silence"},
+		{scenario.DropUnknown, foreign, "silence"},
+		{scenario.ResetMPTCP, join, "reset"},
+		{scenario.ResetMPTCP, foreign, ""},
+		{scenario.AlterCanary, "fe044d43", ""},
+		{scenario.TCP, join + foreign, ""},
+	} {
+		for _, family := range scenario.Families {
+			host := hostsOf(s, family, 1)[c.behaviour][0]
+			syn, err := parseSYN(buildSYN(host, 40000, 443, 1, c.options))
+			if err != nil || syn.probe != scenario.Plain {
+				t.Fatalf("%s read as %s, %v", c.options, syn.probe, err)
+			}
+			reply, copies := newPopulation(s).answer(nil, &syn)
+			got := "silence"
+			if copies > 0 {
+				tcp := reply[etherBytes+ipBytesOf[family]:]
+				got = "reset"
+				if tcp[13] == flagSYN|flagACK {
+					got = hex.EncodeToString(tcp[tcpMinBytes+4:])
+				}
+			}
+			if got != c.answer {
+				t.Errorf("%s, %s, %s: got %q, want %q", c.behaviour, family, c.options, got, c.answer)
+			}
+		}
+	}
+}
+
+// Forged packets look like answers, and none is one.
+func TestForge(t *testing.T) {
+	s := scenario.Default()
+	for _, family := range scenario.Families {
+		host := hostsOf(s, family, 1)[scenario.Forger][0]
+		syn, err := parseSYN(buildSYN(host, 40000, 443, 7, optionsOf[scenario.V1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong := map[string]int{}
+		sent := 0
+		newPopulation(s).forge(&syn, func(frame []byte) bool {
+			ip := frame[etherBytes:]
+			source := ip[12:16]
+			if family == "ipv6" {
+				source = ip[8:24]
+			}
+			tcp := ip[ipBytesOf[family]:]
+			from, _ := netip.AddrFromSlice(source)
+			what := ""
+			if from != host {
+				what += "address"
+			}
+			if port := binary.BigEndian.Uint16(tcp[2:]); port != 40000 {
+				what += "port"
+				if port < 0x8000 {
+					t.Errorf("port %d is none of the scanner's", port)
+				}
+			}
+			if binary.BigEndian.Uint32(tcp[8:]) != 8 {
+				what += "acknowledgement"
+			}
+			if binary.BigEndian.Uint16(tcp) != 443 || tcp[13] != flagSYN|flagACK {
+				t.Errorf("%x does not look like a SYN-ACK of the target", frame)
+			}
+			checkSums(t, &exchange{family: family, reply: frame})
+			wrong[what]++
+			sent++
+			return sent < 40
+		})
+		if sent != 40 || len(wrong) != 3 || wrong["address"] == 0 || wrong["port"] == 0 || wrong["acknowledgement"] == 0 {
+			t.Errorf("%s: %d forged, with wrong %v", family, sent, wrong)
+		}
+	}
+}
+
+// A SYN with data is quoted as far as RFC 1812 §4.3.2.3 (576 bytes in all) and RFC 4443 §2.4 (c) (1280) say,
+// or in its first 8 bytes.
+func TestLongSYNIsQuotedInPart(t *testing.T) {
+	s := scenario.Default()
+	for family, most := range map[string]int{"ipv4": 576, "ipv6": 1280} {
+		lengths := make(map[int]int)
+		for _, host := range hostsOf(s, family, 24)[scenario.ICMP] {
+			syn, err := parseSYN(buildSYNWith(host, 40000, 443, 1, linuxOptions, make([]byte, 1300)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply, _ := newPopulation(s).answer(nil, &syn)
+			checkSums(t, &exchange{family: family, reply: reply})
+			lengths[len(reply)-etherBytes]++
+		}
+		if short := 2*ipBytesOf[family] + 8 + 8; len(lengths) != 2 || lengths[most] == 0 || lengths[short] == 0 {
+			t.Errorf("%s: messages of %v bytes, want %d and %d", family, lengths, most, short)
+		}
+	}
+}
+
+// What arrives is counted where it belongs, and floods end by themselves.
+func TestCounts(t *testing.T) {
+	s := scenario.Default()
+	r := &Responder{
+		population: newPopulation(s), targets: make(map[kind]*Count), asked: make(map[question]uint64),
+		batch: batch{names: make(map[link]*unix.RawSockaddrLinklayer)}, forged: maxForged - 100,
+	}
+	hosts := hostsOf(s, "ipv6", 2)
+	ask := func(a netip.Addr, port uint16, probe scenario.Probe) {
+		r.handle(buildSYN(a, 40000, port, 1, optionsOf[probe]), 2)
+	}
+	tcp := hosts[scenario.TCP]
+	ask(tcp[0], 443, scenario.V1)
+	ask(tcp[0], 443, scenario.V1)
+	ask(tcp[1], 443, scenario.V1)
+	ask(tcp[1], 443, scenario.V0)
+	ask(tcp[0].Next(), 443, scenario.V1)
+	ask(netip.MustParseAddr("198.19.7.7"), 443, scenario.V1)
+	ask(tcp[0], 22, scenario.V1)
+	ask(netip.MustParseAddr("2001:db8:ffff:a::1"), 80, scenario.V1)
+	damaged := buildSYN(tcp[0], 40000, 443, 1, optionsOf[scenario.V1])
+	damaged[len(damaged)-1] ^= 1
+	r.handle(damaged, 2)
+	for range 3 {
+		ask(hosts[scenario.Forger][0], 443, scenario.Plain)
+	}
+
+	got := r.Counts()
+	targets := got.Targets
+	got.Targets = nil
+	if want := (Counts{SYNs: 8, Repeated: 3, Strangers: 2, Ignored: 1, Invalid: 1}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	want := []Count{
+		{Behaviour: "kernel-mptcp", Family: "ipv6", Probe: "v1", Port: 80, SYNs: 1, Targets: 1, Most: 1},
+		{Behaviour: "forger", Family: "ipv6", Probe: "plain", Port: 443, SYNs: 3, Targets: 1, Most: 3},
+		{Behaviour: "tcp", Family: "ipv6", Probe: "v0", Port: 443, SYNs: 1, Targets: 1, Most: 1},
+		{Behaviour: "tcp", Family: "ipv6", Probe: "v1", Port: 443, SYNs: 3, Targets: 2, Most: 2},
+	}
+	if !slices.Equal(targets, want) {
+		t.Errorf("got %+v, want %+v", targets, want)
+	}
+	// Four SYNs were answered; of three floods of 64 packets, 100 were left.
+	if n := len(r.batch.messages); n != 4+100 {
+		t.Errorf("%d packets to send, want 104", n)
 	}
 }
 
 // Options are answered as offered: a bare SYN gets no timestamps.
 func TestBareSYN(t *testing.T) {
 	s := scenario.Default()
-	for _, host := range hostsOf(s, 24)[scenario.TCP] {
+	for _, host := range hostsOf(s, "ipv4", 24)[scenario.TCP] {
 		syn, err := parseSYN(buildSYN(host, 40000, 443, 1, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
 		reply, _ := newPopulation(s).answer(nil, &syn)
-		if options := hex.EncodeToString(reply[etherBytes+ipMinBytes+tcpMinBytes:]); options != "020405b4" {
+		if options := hex.EncodeToString(reply[etherBytes+ipv4MinBytes+tcpMinBytes:]); options != "020405b4" {
 			t.Errorf("a SYN without options was answered with %s, want MSS alone", options)
 		}
 	}

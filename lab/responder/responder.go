@@ -7,11 +7,13 @@
 package responder
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"unsafe"
 
@@ -20,60 +22,80 @@ import (
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
 
-// Count is what one kind of target saw and sent.
+// Count is what one kind of target saw and sent. Of real hosts it has the SYNs;
+// their replies are their kernels'.
 type Count struct {
 	Behaviour string `json:"behaviour"`
+	Family    string `json:"family"`
 	Probe     string `json:"probe"`
 	Port      uint16 `json:"port"`
 	SYNs      uint64 `json:"syns"`
-	Replies   uint64 `json:"replies"` // handed to the interface, repeats included
+	Targets   uint64 `json:"targets"`          // distinct ones among them
+	Most      uint64 `json:"most"`             // SYNs that one target got
+	Replies   uint64 `json:"replies"`          // handed to the interface, repeats included
+	Forged    uint64 `json:"forged,omitempty"` // packets that answer no SYN
 }
 
-// Counts is everything that arrived: SYNs are what Targets add up to, Ignored
-// was no SYN for a port of the scenario, Invalid was damaged.
+// Counts is everything that arrived.
 type Counts struct {
-	SYNs    uint64  `json:"syns"`
-	Replies uint64  `json:"replies"`
-	Ignored uint64  `json:"ignored"`
-	Invalid uint64  `json:"invalid"`
-	Dropped uint64  `json:"dropped"` // found the receive ring full
-	Unsent  uint64  `json:"unsent"`  // refused by the interface
-	Targets []Count `json:"targets"` // sorted
+	SYNs      uint64  `json:"syns"`      // what those of Targets add up to
+	Repeated  uint64  `json:"repeated"`  // of them, to a target that had got one on that port with that probe
+	Replies   uint64  `json:"replies"`   // what those of Targets add up to
+	Forged    uint64  `json:"forged"`    // what those of Targets add up to
+	Strangers uint64  `json:"strangers"` // SYNs to addresses that the lab does not have
+	Ignored   uint64  `json:"ignored"`   // SYNs to other ports, and what was no SYN
+	Invalid   uint64  `json:"invalid"`   // damaged SYNs
+	Dropped   uint64  `json:"dropped"`   // frames that found the receive ring full
+	Unsent    uint64  `json:"unsent"`    // replies that the interface refused
+	Targets   []Count `json:"targets"`   // sorted
 }
 
 // frameRoom holds a SYN-ACK with every option, so that it is allocated once.
-const frameRoom = etherBytes + ipMinBytes + tcpMaxBytes
+const frameRoom = etherBytes + ipv6Bytes + tcpMaxBytes
+
+// maxForged ends the forgers' floods for the life of a responder.
+const maxForged = 1 << 20
 
 type kind struct {
 	behaviour scenario.Behaviour
+	family    string
 	probe     scenario.Probe
 	port      uint16
+}
+
+// question is a SYN as far as it can be asked twice.
+type question struct {
+	target netip.Addr
+	port   uint16
+	probe  scenario.Probe
 }
 
 // Responder answers SYNs until its context ends.
 type Responder struct {
 	ring       *ring
 	population *population
-	ports      []uint16
 	batch      batch
+	forged     int
 
 	mu      sync.Mutex // over what follows
 	counts  Counts
 	targets map[kind]*Count
+	asked   map[question]uint64
 }
 
-// New opens the packet socket on an interface of the calling thread's network
-// namespace. Nothing is read or sent before Run.
-func New(ifindex int, s *scenario.Scenario) (*Responder, error) {
-	ring, err := openRing(ifindex, s.Ranges)
+// New opens the packet socket in the calling thread's network namespace. Nothing
+// is read or sent before Run.
+func New(s *scenario.Scenario) (*Responder, error) {
+	ring, err := openRing()
 	if err != nil {
 		return nil, err
 	}
 	return &Responder{
 		ring:       ring,
 		population: newPopulation(s),
-		ports:      s.Ports,
+		batch:      batch{names: make(map[link]*unix.RawSockaddrLinklayer)},
 		targets:    make(map[kind]*Count),
+		asked:      make(map[question]uint64),
 	}, nil
 }
 
@@ -106,19 +128,19 @@ func (r *Responder) Counts() Counts {
 	counts.Targets = []Count{}
 	for _, c := range r.targets {
 		counts.SYNs += c.SYNs
+		counts.Repeated += c.SYNs - c.Targets
 		counts.Replies += c.Replies
+		counts.Forged += c.Forged
 		counts.Targets = append(counts.Targets, *c)
 	}
 	slices.SortFunc(counts.Targets, func(a, b Count) int {
-		if a.Port != b.Port {
-			return int(a.Port) - int(b.Port)
-		}
-		return strings.Compare(a.Probe+a.Behaviour, b.Probe+b.Behaviour)
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Port, b.Port),
+			cmp.Compare(a.Probe, b.Probe), cmp.Compare(a.Behaviour, b.Behaviour))
 	})
 	return counts
 }
 
-func (r *Responder) handle(frame []byte) {
+func (r *Responder) handle(frame []byte, ifindex int32) {
 	s, err := parseSYN(frame)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,25 +151,70 @@ func (r *Responder) handle(frame []byte) {
 	case err != nil:
 		r.counts.Invalid++
 		return
-	case !slices.Contains(r.ports, s.targetPort):
-		r.counts.Ignored++
+	}
+	c := r.count(&s)
+	if c == nil {
 		return
 	}
-	k := kind{r.population.scenario.Behaviour(s.target, s.targetPort), s.probe, s.targetPort}
+	reply, copies := r.population.answer(make([]byte, 0, frameRoom), &s)
+	for range copies {
+		r.batch.add(reply, ifindex, &c.Replies)
+	}
+	if r.population.scenario.Behaviour(s.target, s.targetPort) == scenario.Forger {
+		r.population.forge(&s, func(frame []byte) bool {
+			if r.forged == maxForged {
+				return false
+			}
+			r.forged++
+			r.batch.add(frame, ifindex, &c.Forged)
+			return true
+		})
+	}
+}
+
+// count enters a SYN where it belongs; nil for one that nobody answers to.
+func (r *Responder) count(s *syn) *Count {
+	population := r.population.scenario
+	behaviour, ports := population.Behaviour(s.target, s.targetPort), population.Ports
+	if _, ok := population.Index(s.target); !ok {
+		host, ok := scenario.HostAt(s.target)
+		if !ok {
+			r.counts.Strangers++
+			return nil
+		}
+		behaviour, ports = host.Behaviour, scenario.HostPorts
+	}
+	if !slices.Contains(ports, s.targetPort) {
+		r.counts.Ignored++
+		return nil
+	}
+	k := kind{behaviour, scenario.FamilyOf(s.target), s.probe, s.targetPort}
 	c := r.targets[k]
 	if c == nil {
-		c = &Count{Behaviour: k.behaviour.String(), Probe: k.probe.String(), Port: k.port}
+		c = &Count{Behaviour: k.behaviour.String(), Family: k.family, Probe: k.probe.String(), Port: k.port}
 		r.targets[k] = c
 	}
+	q := question{s.target, s.targetPort, s.probe}
+	r.asked[q]++
 	c.SYNs++
-	reply, copies := r.population.answer(make([]byte, 0, frameRoom), &s)
-	r.batch.add(reply, copies, c)
+	if r.asked[q] == 1 {
+		c.Targets++
+	}
+	c.Most = max(c.Most, r.asked[q])
+	return c
 }
 
 // batch gathers the replies to one block of SYNs.
 type batch struct {
 	messages []mmsghdr
-	of       []*Count // whose reply it is
+	counters []*uint64 // what each adds to when it is sent
+	names    map[link]*unix.RawSockaddrLinklayer
+}
+
+// link is an interface and an EtherType, in network order as the frame has it.
+type link struct {
+	ifindex  int32
+	protocol [2]byte
 }
 
 // mmsghdr is the kernel's struct of that name (sendmmsg(2)).
@@ -156,25 +223,31 @@ type mmsghdr struct {
 	sent   uint32
 }
 
-func (b *batch) add(reply []byte, copies int, of *Count) {
-	if copies == 0 {
-		return
+func (b *batch) add(frame []byte, ifindex int32, counter *uint64) {
+	to := link{ifindex, [2]byte(frame[12:14])}
+	name := b.names[to]
+	if name == nil {
+		name = &unix.RawSockaddrLinklayer{
+			Family: unix.AF_PACKET, Ifindex: ifindex,
+			Protocol: binary.NativeEndian.Uint16(to.protocol[:]),
+		}
+		b.names[to] = name
 	}
-	vector := &unix.Iovec{Base: &reply[0]}
-	vector.SetLen(len(reply))
-	for range copies {
-		message := mmsghdr{header: unix.Msghdr{Iov: vector}}
-		message.header.SetIovlen(1)
-		b.messages = append(b.messages, message)
-		b.of = append(b.of, of)
-	}
+	vector := &unix.Iovec{Base: &frame[0]}
+	vector.SetLen(len(frame))
+	message := mmsghdr{header: unix.Msghdr{
+		Iov: vector, Name: (*byte)(unsafe.Pointer(name)), Namelen: unix.SizeofSockaddrLinklayer,
+	}}
+	message.header.SetIovlen(1)
+	b.messages = append(b.messages, message)
+	b.counters = append(b.counters, counter)
 }
 
-// flush sends the batch. A reply that the interface refuses for want of room
-// is counted and given up: a network would lose it too.
+// flush sends the batch. A reply that the interface refuses, for want of room or
+// since it is gone, is counted and given up: a network would lose it too.
 func (r *Responder) flush() error {
-	messages, of := r.batch.messages, r.batch.of
-	r.batch = batch{messages[:0], of[:0]}
+	messages, counters := r.batch.messages, r.batch.counters
+	r.batch.messages, r.batch.counters = messages[:0], counters[:0]
 	for len(messages) > 0 {
 		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(r.ring.fd),
 			uintptr(unsafe.Pointer(&messages[0])), uintptr(min(len(messages), 1024)), 0, 0, 0)
@@ -182,21 +255,21 @@ func (r *Responder) flush() error {
 		case 0:
 		case unix.EINTR, unix.EAGAIN:
 			continue
-		case unix.ENOBUFS:
+		case unix.ENOBUFS, unix.ENETDOWN, unix.ENXIO:
 			r.mu.Lock()
 			r.counts.Unsent++
 			r.mu.Unlock()
-			messages, of = messages[1:], of[1:]
+			messages, counters = messages[1:], counters[1:]
 			continue
 		default:
 			return fmt.Errorf("send replies: %w", errno)
 		}
 		r.mu.Lock()
-		for _, c := range of[:n] {
-			c.Replies++
+		for _, counter := range counters[:n] {
+			*counter++
 		}
 		r.mu.Unlock()
-		messages, of = messages[n:], of[n:]
+		messages, counters = messages[n:], counters[n:]
 	}
 	return nil
 }

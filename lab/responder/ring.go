@@ -2,7 +2,7 @@ package responder
 
 import (
 	"fmt"
-	"net/netip"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -28,23 +28,24 @@ type ring struct {
 	next int // block that the kernel fills next
 }
 
-// openRing listens on one interface of the calling thread's network namespace,
-// for SYNs to the ranges.
-func openRing(ifindex int, ranges []netip.Prefix) (*ring, error) {
+// openRing listens on every interface of the calling thread's network namespace
+// for SYNs. (Bound to one interface, it would fail for good when that is deleted,
+// and poll(2) no longer wait.)
+func openRing() (*ring, error) {
 	// Protocol 0 receives nothing: the filter must stand before bind.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open packet socket: %w", err)
 	}
 	r := &ring{fd: fd}
-	if err := r.setUp(ifindex, ranges); err != nil {
+	if err := r.setUp(); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *ring) setUp(ifindex int, ranges []netip.Prefix) error {
+func (r *ring) setUp() error {
 	for _, option := range []struct {
 		name  string
 		id    int
@@ -61,7 +62,7 @@ func (r *ring) setUp(ifindex int, ranges []netip.Prefix) error {
 	if err := unix.SetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, socketQueues); err != nil {
 		return fmt.Errorf("set SO_SNDBUF: %w", err)
 	}
-	program := synFilter(ranges)
+	program := synFilter()
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.SetsockoptSockFprog(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &filter); err != nil {
 		return fmt.Errorf("attach packet filter: %w", err)
@@ -79,9 +80,8 @@ func (r *ring) setUp(ifindex int, ranges []netip.Prefix) error {
 		return fmt.Errorf("map receive ring: %w", err)
 	}
 	r.mem = mem
-	address := unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_IP), Ifindex: ifindex}
-	if err := unix.Bind(r.fd, &address); err != nil {
-		return fmt.Errorf("bind packet socket to interface %d: %w", ifindex, err)
+	if err := unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL)}); err != nil {
+		return fmt.Errorf("bind packet socket: %w", err)
 	}
 	return nil
 }
@@ -95,10 +95,10 @@ func (r *ring) close() {
 	unix.Close(r.fd)
 }
 
-// readBlock hands each frame of the next block to handle, and gives the block
-// back to the kernel. It waits a tenth of a second for one. Frames are valid
-// during the call only.
-func (r *ring) readBlock(handle func(frame []byte)) error {
+// readBlock hands each frame of the next block to handle, with the interface that
+// it came in by, and gives the block back to the kernel. It waits a tenth of a
+// second for one. Frames are valid during the call only.
+func (r *ring) readBlock(handle func(frame []byte, ifindex int32)) error {
 	block := r.mem[r.next*blockBytes:][:blockBytes]
 	header := (*unix.TpacketHdrV1)(unsafe.Pointer(&block[unsafe.Offsetof(unix.TpacketBlockDesc{}.Hdr)]))
 	if atomic.LoadUint32(&header.Block_status)&unix.TP_STATUS_USER == 0 {
@@ -113,7 +113,9 @@ func (r *ring) readBlock(handle func(frame []byte)) error {
 	offset := header.Offset_to_first_pkt
 	for range header.Num_pkts {
 		packet := (*unix.Tpacket3Hdr)(unsafe.Pointer(&block[offset]))
-		handle(block[offset+uint32(packet.Mac):][:packet.Snaplen])
+		// struct sockaddr_ll follows the header (its size is a multiple of TPACKET_ALIGNMENT).
+		from := (*unix.RawSockaddrLinklayer)(unsafe.Pointer(&block[offset+uint32(unsafe.Sizeof(*packet))]))
+		handle(block[offset+uint32(packet.Mac):][:packet.Snaplen], from.Ifindex)
 		offset += packet.Next_offset
 	}
 	atomic.StoreUint32(&header.Block_status, unix.TP_STATUS_KERNEL)
@@ -130,13 +132,12 @@ func (r *ring) drops() (uint64, error) {
 	return uint64(stats.Drops), nil
 }
 
-// synFilter accepts TCP SYNs without ACK, unfragmented, to the ranges. What
-// else arrives (the scanner's RSTs) stays out of the ring.
-func synFilter(ranges []netip.Prefix) []unix.SockFilter {
+// synFilter accepts TCP SYNs without ACK straight after an IPv4 or IPv6 header,
+// unfragmented. What else arrives (the scanner's RSTs) stays out of the ring.
+func synFilter() []unix.SockFilter {
 	const (
 		loadByte  = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
 		loadHalf  = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
-		loadWord  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		loadIPLen = unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH // X = 4*(A[k]&0xf)
 		loadByteX = unix.BPF_LD | unix.BPF_B | unix.BPF_IND
 		and       = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
@@ -147,7 +148,7 @@ func synFilter(ranges []netip.Prefix) []unix.SockFilter {
 	)
 	reject := unix.SockFilter{Code: ret}
 	accept := unix.SockFilter{Code: ret, K: whole}
-	program := []unix.SockFilter{
+	ipv4 := []unix.SockFilter{
 		{Code: loadByte, K: etherBytes + 9},
 		{Code: equal, K: protocolTCP, Jt: 1}, reject,
 		{Code: loadHalf, K: etherBytes + 6},
@@ -155,15 +156,18 @@ func synFilter(ranges []netip.Prefix) []unix.SockFilter {
 		{Code: loadIPLen, K: etherBytes},
 		{Code: loadByteX, K: etherBytes + 13},
 		{Code: and, K: flagSYN | flagACK},
-		{Code: equal, K: flagSYN, Jt: 1}, reject,
+		{Code: equal, K: flagSYN, Jt: 1}, reject, accept,
 	}
-	for _, p := range ranges {
-		a := p.Addr().As4()
-		network := uint32(a[0])<<24 | uint32(a[1])<<16 | uint32(a[2])<<8 | uint32(a[3])
-		program = append(program,
-			unix.SockFilter{Code: loadWord, K: etherBytes + 16},
-			unix.SockFilter{Code: and, K: ^uint32(0) << (32 - p.Bits())},
-			unix.SockFilter{Code: equal, K: network, Jf: 1}, accept)
+	ipv6 := []unix.SockFilter{
+		{Code: equal, K: etherTypeIPv6, Jt: 1}, reject,
+		{Code: loadByte, K: etherBytes + 6},
+		{Code: equal, K: protocolTCP, Jt: 1}, reject,
+		{Code: loadByte, K: etherBytes + ipv6Bytes + 13},
+		{Code: and, K: flagSYN | flagACK},
+		{Code: equal, K: flagSYN, Jt: 1}, reject, accept,
 	}
-	return append(program, reject)
+	return slices.Concat([]unix.SockFilter{
+		{Code: loadHalf, K: 12},
+		{Code: equal, K: etherTypeIPv4, Jf: uint8(len(ipv4))},
+	}, ipv4, ipv6)
 }

@@ -9,24 +9,30 @@ import (
 )
 
 const (
-	etherBytes      = 14
-	ipMinBytes      = 20 // RFC 791 §3.1
-	tcpMinBytes     = 20 // RFC 9293 §3.1
-	tcpMaxBytes     = 60
-	quoteMaxBytes   = 576 - 28 // RFC 1812 §4.3.2.3: the message stays within 576
-	etherTypeIPv4   = 0x0800
-	protocolICMP    = 1
-	protocolTCP     = 6
-	flagSYN         = 0x02
-	flagRST         = 0x04
-	flagACK         = 0x10
-	optionEnd       = 0
-	optionNOP       = 1
-	optionMSS       = 2
-	optionWScale    = 3
-	optionSACK      = 4
-	optionTimestamp = 8
-	optionMPTCP     = 30 // RFC 8684 §3
+	etherBytes    = 14
+	ipv4MinBytes  = 20 // RFC 791 §3.1
+	ipv6Bytes     = 40 // RFC 8200 §3
+	tcpMinBytes   = 20 // RFC 9293 §3.1
+	tcpMaxBytes   = 60
+	etherTypeIPv4 = 0x0800
+	etherTypeIPv6 = 0x86dd
+
+	protocolICMP   = 1
+	protocolTCP    = 6
+	protocolICMPv6 = 58
+
+	flagSYN = 0x02
+	flagRST = 0x04
+	flagACK = 0x10
+
+	optionEnd          = 0
+	optionNOP          = 1
+	optionMSS          = 2
+	optionWScale       = 3
+	optionSACK         = 4
+	optionTimestamp    = 8
+	optionMPTCP        = 30  // RFC 8684 §3
+	optionExperimental = 254 // RFC 4727 §7
 
 	subtypeCapable = 0
 	subtypeAddAddr = 3
@@ -34,11 +40,13 @@ const (
 
 	capableV0Bytes = 12 // RFC 6824 §3.1: with the sender's key
 	capableV1Bytes = 4  // RFC 8684 §3.1: a SYN carries no key
+	canaryExID     = 0x4d43
+	canaryBytes    = 8 // kind, length, ExID (RFC 6994 §3), nonce
 )
 
 // Why a frame is not answered.
 var (
-	errNotSYN   = errors.New("not a SYN over IPv4")
+	errNotSYN   = errors.New("not a SYN straight after an IP header")
 	errCut      = errors.New("frame shorter than its headers say")
 	errChecksum = errors.New("checksum is wrong")
 )
@@ -57,26 +65,31 @@ type syn struct {
 	wscale, sack, timestamp bool
 	tsval                   uint32
 	mptcp                   []byte // the first MPTCP option, whole; nil without
+	experimental            []byte // the first option of kind 254, whole; nil without
 	probe                   scenario.Probe
 }
 
 // parseSYN reads a probe. Like a real host it drops what has a wrong checksum,
 // and reads options up to the first one that makes no sense.
 func parseSYN(frame []byte) (syn, error) {
-	if len(frame) < etherBytes+ipMinBytes+tcpMinBytes || binary.BigEndian.Uint16(frame[12:]) != etherTypeIPv4 {
+	if len(frame) < etherBytes {
 		return syn{}, errNotSYN
 	}
-	ip := frame[etherBytes:]
-	ipBytes, total := int(ip[0]&0xf)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	fragment := binary.BigEndian.Uint16(ip[6:]) & 0x3fff // more-fragments bit and offset
-	if ip[0]>>4 != 4 || ip[9] != protocolTCP || fragment != 0 {
-		return syn{}, errNotSYN
+	s := syn{ether: frame[:etherBytes]}
+	var addresses []byte
+	var err error
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case etherTypeIPv4:
+		addresses, err = s.readIPv4(frame[etherBytes:])
+	case etherTypeIPv6:
+		addresses, err = s.readIPv6(frame[etherBytes:])
+	default:
+		err = errNotSYN
 	}
-	if ipBytes < ipMinBytes || total > len(ip) || total < ipBytes+tcpMinBytes {
-		return syn{}, errCut
+	if err != nil {
+		return syn{}, err
 	}
-	ip = ip[:total] // what follows is Ethernet padding
-	tcp := ip[ipBytes:]
+	tcp := s.packet[s.ipBytes:]
 	tcpBytes := int(tcp[12]>>4) * 4
 	if tcp[13]&(flagSYN|flagACK|flagRST) != flagSYN {
 		return syn{}, errNotSYN
@@ -84,21 +97,51 @@ func parseSYN(frame []byte) (syn, error) {
 	if tcpBytes < tcpMinBytes || tcpBytes > len(tcp) {
 		return syn{}, errCut
 	}
-	if checksum(0, ip[:ipBytes]) != 0 || checksum(pseudoHeader(ip[12:20], len(tcp)), tcp) != 0 {
+	if checksum(pseudoHeader(addresses, protocolTCP, len(tcp)), tcp) != 0 {
 		return syn{}, errChecksum
 	}
-	s := syn{
-		ether:      frame[:etherBytes],
-		packet:     ip,
-		ipBytes:    ipBytes,
-		source:     netip.AddrFrom4([4]byte(ip[12:16])),
-		target:     netip.AddrFrom4([4]byte(ip[16:20])),
-		sourcePort: binary.BigEndian.Uint16(tcp),
-		targetPort: binary.BigEndian.Uint16(tcp[2:]),
-		seq:        binary.BigEndian.Uint32(tcp[4:]),
-	}
+	half := len(addresses) / 2
+	s.source, _ = netip.AddrFromSlice(addresses[:half])
+	s.target, _ = netip.AddrFromSlice(addresses[half:])
+	s.sourcePort = binary.BigEndian.Uint16(tcp)
+	s.targetPort = binary.BigEndian.Uint16(tcp[2:])
+	s.seq = binary.BigEndian.Uint32(tcp[4:])
 	s.readOptions(tcp[tcpMinBytes:tcpBytes])
 	return s, nil
+}
+
+// readIPv4 fills packet and ipBytes, and returns both addresses, source first.
+// It leaves room for a TCP header.
+func (s *syn) readIPv4(ip []byte) (addresses []byte, err error) {
+	if len(ip) < ipv4MinBytes+tcpMinBytes {
+		return nil, errNotSYN
+	}
+	ipBytes, total := int(ip[0]&0xf)*4, int(binary.BigEndian.Uint16(ip[2:]))
+	fragment := binary.BigEndian.Uint16(ip[6:]) & 0x3fff // more-fragments bit and offset
+	switch {
+	case ip[0]>>4 != 4 || ip[9] != protocolTCP || fragment != 0:
+		return nil, errNotSYN
+	case ipBytes < ipv4MinBytes || total > len(ip) || total < ipBytes+tcpMinBytes:
+		return nil, errCut
+	case checksum(0, ip[:ipBytes]) != 0:
+		return nil, errChecksum
+	}
+	s.packet, s.ipBytes = ip[:total], ipBytes // what follows is Ethernet padding
+	return ip[12:20], nil
+}
+
+// readIPv6 is readIPv4 for IPv6. Probes have no extension headers, and the
+// population does not look behind any.
+func (s *syn) readIPv6(ip []byte) (addresses []byte, err error) {
+	if len(ip) < ipv6Bytes+tcpMinBytes || ip[0]>>4 != 6 || ip[6] != protocolTCP {
+		return nil, errNotSYN
+	}
+	payload := int(binary.BigEndian.Uint16(ip[4:]))
+	if payload > len(ip)-ipv6Bytes || payload < tcpMinBytes {
+		return nil, errCut
+	}
+	s.packet, s.ipBytes = ip[:ipv6Bytes+payload], ipv6Bytes
+	return ip[8:40], nil
 }
 
 func (s *syn) readOptions(options []byte) {
@@ -108,7 +151,7 @@ func (s *syn) readOptions(options []byte) {
 			continue
 		}
 		if len(options) < 2 || options[1] < 2 || int(options[1]) > len(options) {
-			return
+			break
 		}
 		option := options[:options[1]]
 		options = options[options[1]:]
@@ -121,27 +164,35 @@ func (s *syn) readOptions(options []byte) {
 			s.timestamp, s.tsval = true, binary.BigEndian.Uint32(option[2:])
 		case option[0] == optionMPTCP && len(option) >= 3 && s.mptcp == nil:
 			s.mptcp = option
-			s.probe = probeOf(option)
+		case option[0] == optionExperimental && s.experimental == nil:
+			s.experimental = option
 		}
 	}
+	s.probe = s.probeKind()
 }
 
-func probeOf(option []byte) scenario.Probe {
-	subtype, version := option[2]>>4, option[2]&0xf
-	switch {
-	case subtype == subtypeCapable && version == 0 && len(option) == capableV0Bytes:
-		return scenario.V0
-	case subtype == subtypeCapable && version == 1 && len(option) == capableV1Bytes:
-		return scenario.V1
+// probeKind: MP_CAPABLE decides, since a SYN that has it may carry the canary too.
+func (s *syn) probeKind() scenario.Probe {
+	if s.mptcp != nil && s.mptcp[2]>>4 == subtypeCapable {
+		switch version := s.mptcp[2] & 0xf; {
+		case version == 0 && len(s.mptcp) == capableV0Bytes:
+			return scenario.V0
+		case version == 1 && len(s.mptcp) == capableV1Bytes:
+			return scenario.V1
+		}
+	}
+	if len(s.experimental) == canaryBytes && binary.BigEndian.Uint16(s.experimental[2:]) == canaryExID {
+		return scenario.Canary
 	}
 	return scenario.Plain
 }
 
-// pseudoHeader sums what TCP's checksum covers of the IP header (RFC 9293
-// §3.1): both addresses, the protocol, the segment's length.
-func pseudoHeader(addresses []byte, tcpBytes int) uint32 {
-	sum := uint32(protocolTCP + tcpBytes)
-	for i := 0; i < 8; i += 2 {
+// pseudoHeader sums what the checksums of TCP and ICMPv6 cover of the IP header
+// (RFC 9293 §3.1, RFC 8200 §8.1): both addresses, the protocol, the length of
+// what follows. Zero bytes aside, it is the same for both families.
+func pseudoHeader(addresses []byte, protocol byte, length int) uint32 {
+	sum := uint32(protocol) + uint32(length)
+	for i := 0; i < len(addresses); i += 2 {
 		sum += uint32(addresses[i])<<8 | uint32(addresses[i+1])
 	}
 	return sum

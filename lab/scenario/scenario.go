@@ -22,9 +22,13 @@ import (
 //go:embed default.yaml
 var DefaultYAML []byte
 
-// Space holds every simulated address (half of the benchmarking range of
-// RFC 2544; the other half numbers the lab's real hosts and links).
-var Space = netip.MustParsePrefix("198.18.0.0/16")
+// Space and Space6 hold every simulated address: half of the benchmarking range
+// of RFC 2544, and half of the documentation prefix of RFC 3849. The other
+// halves number the lab's real hosts and links.
+var (
+	Space  = netip.MustParsePrefix("198.18.0.0/16")
+	Space6 = netip.MustParsePrefix("2001:db8::/33")
+)
 
 // ErrScenario is wrapped by every complaint about a scenario's text.
 var ErrScenario = errors.New("bad scenario")
@@ -33,10 +37,12 @@ var ErrScenario = errors.New("bad scenario")
 type Scenario struct {
 	Seed   uint64
 	Ranges []netip.Prefix // sorted, disjoint, inside Space
+	IPv6   []netip.Addr   // sorted, sparse, inside Space6
 	Ports  []uint16       // sorted
 
 	size       int // addresses in all ranges
-	population map[uint16][]Behaviour
+	index6     map[netip.Addr]int
+	population map[lot][]Behaviour
 }
 
 // Parse decodes a scenario; name stands in its errors, before the line.
@@ -77,8 +83,9 @@ func (d decoder) scenario(text []byte) (*Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Scenario{}
+	s := &Scenario{index6: make(map[netip.Addr]int), population: make(map[lot][]Behaviour)}
 	var shares *yaml.Node
+	size6 := 0
 	for _, f := range fields {
 		switch f.key.Value {
 		case "seed":
@@ -87,30 +94,38 @@ func (d decoder) scenario(text []byte) (*Scenario, error) {
 			}
 		case "ranges":
 			err = d.ranges(s, f.value)
+		case "ipv6":
+			size6, err = d.ipv6(f.value)
 		case "ports":
 			err = d.ports(s, f.value)
 		case "behaviours":
 			shares = f.value
 		default:
-			err = d.errorf(f.key, "unknown field %q: use seed, ranges, ports, behaviours", f.key.Value)
+			err = d.errorf(f.key, "unknown field %q: use seed, ranges, ipv6, ports, behaviours", f.key.Value)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	switch {
-	case s.size == 0:
-		return nil, d.errorf(doc.Content[0], "no ranges: add e.g. ranges: [%s]", Space)
+	case s.size+size6 == 0:
+		return nil, d.errorf(doc.Content[0], "no addresses: add e.g. ranges: [%s] or ipv6: {addresses: 1000}", Space)
 	case len(s.Ports) == 0:
 		return nil, d.errorf(doc.Content[0], "no ports: add e.g. ports: [80, 443]")
 	case shares == nil:
 		return nil, d.errorf(doc.Content[0], "no behaviours: add e.g. behaviours: {tcp: 0.2}")
 	}
-	counts, err := d.counts(shares, s.size)
-	if err != nil {
-		return nil, err
+	s.spread(size6)
+	for i, size := range []int{s.size, size6} {
+		if size == 0 {
+			continue
+		}
+		counts, err := d.counts(shares, size)
+		if err != nil {
+			return nil, err
+		}
+		s.populate(Families[i], size, counts)
 	}
-	s.populate(counts)
 	return s, nil
 }
 
@@ -131,8 +146,29 @@ func (d decoder) mapping(n *yaml.Node) ([]field, error) {
 	return fields, nil
 }
 
-// maxRanges bounds the responder's packet filter: three instructions a range.
-const maxRanges = 64
+// maxRanges bounds the search for an address, maxIPv6 the memory for them.
+const (
+	maxRanges = 64
+	maxIPv6   = 1 << 20
+)
+
+// ipv6 reads the number of sparse IPv6 addresses.
+func (d decoder) ipv6(n *yaml.Node) (addresses int, err error) {
+	fields, err := d.mapping(n)
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range fields {
+		if f.key.Value != "addresses" {
+			return 0, d.errorf(f.key, "unknown field %q of ipv6: use addresses", f.key.Value)
+		}
+		addresses, err = strconv.Atoi(f.value.Value)
+		if err != nil || addresses < 0 || addresses > maxIPv6 {
+			return 0, d.errorf(f.value, "addresses %q is not a number up to %d", f.value.Value, maxIPv6)
+		}
+	}
+	return addresses, nil
+}
 
 func (d decoder) ranges(s *Scenario, n *yaml.Node) error {
 	if n.Kind != yaml.SequenceNode || len(n.Content) > maxRanges {
@@ -178,7 +214,7 @@ func (d decoder) ports(s *Scenario, n *yaml.Node) error {
 	return nil
 }
 
-// counts turns the shares into numbers of addresses. A number with a decimal
+// counts turns the shares into numbers of addresses of one family. A number with a decimal
 // point is a share of them, one without is a count.
 func (d decoder) counts(n *yaml.Node, size int) (counts [Behaviours]int, err error) {
 	fields, err := d.mapping(n)
@@ -208,7 +244,7 @@ func (d decoder) counts(n *yaml.Node, size int) (counts [Behaviours]int, err err
 			return counts, d.errorf(f.value, "%q of %s is neither a share (0.25) nor a count (25)", f.value.Value, b)
 		}
 		if sum += counts[b]; sum > size {
-			return counts, d.errorf(f.key, "%s and what stands before it need %d addresses, the ranges have %d: lower the shares", b, sum, size)
+			return counts, d.errorf(f.key, "%s and what stands before it need %d addresses, a family has %d: lower the shares", b, sum, size)
 		}
 	}
 	return counts, nil

@@ -4,12 +4,14 @@ package truth
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -27,32 +29,29 @@ type Row struct {
 	Port      uint16
 	Probe     scenario.Probe
 	Behaviour scenario.Behaviour
-	Verdict   scenario.Verdict // NoRow where nothing answers
-	Replies   int              // packets for each SYN
+	Replies   int // packets for each SYN
 }
 
 // probes in the order of their names, which is the file's.
-var probes = []scenario.Probe{scenario.Plain, scenario.V0, scenario.V1}
+var probes = []scenario.Probe{scenario.Canary, scenario.Plain, scenario.V0, scenario.V1}
 
-// Rows are the simulated targets and the real hosts, sorted by target, port
-// and probe.
+// Rows are the simulated targets and the real hosts, sorted by target (IPv4
+// first), port and probe.
 func Rows(s *scenario.Scenario) iter.Seq[Row] {
 	return func(yield func(Row) bool) {
-		for a := range s.Addresses {
-			for _, port := range s.Ports {
-				b := s.Behaviour(a, port)
-				for _, p := range probes {
-					if !yield(Row{a, port, p, b, b.Verdict(p), s.Replies(a, port)}) {
-						return
-					}
-				}
+		for _, a := range targets(s) {
+			host, real := scenario.HostAt(a)
+			ports := s.Ports
+			if real {
+				ports = scenario.HostPorts
 			}
-		}
-		// Their addresses are above those of every scenario.
-		for _, h := range scenario.Hosts {
-			for _, port := range scenario.HostPorts {
+			for _, port := range ports {
 				for _, p := range probes {
-					if !yield(Row{h.Addr, port, p, h.Behaviour, h.Behaviour.Verdict(p), 1}) {
+					row := Row{a, port, p, host.Behaviour, 1}
+					if !real {
+						row.Behaviour, row.Replies = s.Behaviour(a, port), s.Replies(a, port, p)
+					}
+					if !yield(row) {
 						return
 					}
 				}
@@ -61,13 +60,45 @@ func Rows(s *scenario.Scenario) iter.Seq[Row] {
 	}
 }
 
+// targets are all addresses, sorted.
+func targets(s *scenario.Scenario) []netip.Addr {
+	all := make([]netip.Addr, 0, s.Size()+2*len(scenario.Hosts))
+	all = slices.AppendSeq(all, s.Addresses)
+	for _, h := range scenario.Hosts {
+		all = append(all, h.Addrs()...)
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return all
+}
+
+// WriteHitlist writes the IPv6 targets of a scenario, one a line, and says how
+// many there are. The file appears whole or not at all.
+func WriteHitlist(path string, s *scenario.Scenario) (written int, err error) {
+	err = whole(path, func(out io.Writer) error {
+		for _, a := range targets(s) {
+			if a.Is4() {
+				continue
+			}
+			written++
+			if _, err := fmt.Fprintln(out, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return written, err
+}
+
 var schema = arrow.NewSchema([]arrow.Field{
 	{Name: "target", Type: arrow.BinaryTypes.String},
+	{Name: "family", Type: arrow.BinaryTypes.String},
 	{Name: "port", Type: arrow.PrimitiveTypes.Uint16},
 	{Name: "probe", Type: arrow.BinaryTypes.String},
 	{Name: "behaviour", Type: arrow.BinaryTypes.String},
 	{Name: "verdict", Type: arrow.BinaryTypes.String, Nullable: true}, // NULL: nothing answers
 	{Name: "certain", Type: arrow.FixedWidthTypes.Boolean},
+	{Name: "treatment", Type: arrow.BinaryTypes.String, Nullable: true}, // NULL: nothing answers any probe, or neither v0 nor v1
+	{Name: "treatment_certain", Type: arrow.FixedWidthTypes.Boolean},
 	{Name: "replies", Type: arrow.PrimitiveTypes.Uint8},
 }, nil)
 
@@ -77,30 +108,36 @@ const rowGroup = 1 << 16
 // Write writes the truth about a scenario as a Parquet file, which appears
 // whole or not at all, and says how many rows it has.
 func Write(path string, s *scenario.Scenario) (rows int, err error) {
+	err = whole(path, func(out io.Writer) (err error) {
+		rows, err = encode(out, s)
+		return err
+	})
+	return rows, err
+}
+
+// whole makes a file appear only when all of it is written.
+func whole(path string, write func(out io.Writer) error) error {
 	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return 0, fmt.Errorf("write truth: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer os.Remove(temporary.Name()) // gone already after the rename
 	defer temporary.Close()
-	if rows, err = encode(temporary, s); err != nil {
-		return 0, fmt.Errorf("write truth to %s: %w", path, err)
+	out := bufio.NewWriter(temporary)
+	if err := write(out); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := temporary.Chmod(0o644); err != nil {
-		return 0, fmt.Errorf("write truth: %w", err)
+	err = errors.Join(out.Flush(), temporary.Chmod(0o644), temporary.Sync())
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
 	}
-	if err := temporary.Sync(); err != nil {
-		return 0, fmt.Errorf("write truth: %w", err)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
-		return 0, fmt.Errorf("write truth: %w", err)
-	}
-	return rows, nil
+	return nil
 }
 
-func encode(file io.Writer, s *scenario.Scenario) (rows int, err error) {
-	// A plain writer: Parquet's would close the file before it is synced.
-	out := bufio.NewWriter(file)
+func encode(out io.Writer, s *scenario.Scenario) (rows int, err error) {
 	properties := parquet.NewWriterProperties(
 		parquet.WithCompression(compress.Codecs.Zstd),
 		parquet.WithMaxRowGroupLength(rowGroup),
@@ -128,22 +165,28 @@ func encode(file io.Writer, s *scenario.Scenario) (rows int, err error) {
 	if err := flush(); err != nil {
 		return 0, err
 	}
-	if err := w.Close(); err != nil {
-		return 0, err
-	}
-	return rows, out.Flush()
+	// Parquet's writer closes no file: out is a plain writer.
+	return rows, w.Close()
 }
 
 func appendRow(b *array.RecordBuilder, row Row) {
-	b.Field(0).(*array.StringBuilder).Append(row.Target.String())
-	b.Field(1).(*array.Uint16Builder).Append(row.Port)
-	b.Field(2).(*array.StringBuilder).Append(row.Probe.String())
-	b.Field(3).(*array.StringBuilder).Append(row.Behaviour.String())
-	if row.Verdict == scenario.NoRow {
-		b.Field(4).AppendNull()
-	} else {
-		b.Field(4).(*array.StringBuilder).Append(string(row.Verdict))
+	text := func(column int, value string) { b.Field(column).(*array.StringBuilder).Append(value) }
+	optional := func(column int, value string) {
+		if value == "" {
+			b.Field(column).AppendNull()
+			return
+		}
+		text(column, value)
 	}
-	b.Field(5).(*array.BooleanBuilder).Append(row.Verdict.Certain())
-	b.Field(6).(*array.Uint8Builder).Append(uint8(row.Replies))
+	verdict, treatment := row.Behaviour.Verdict(row.Probe), row.Behaviour.Treatment(row.Probe)
+	text(0, row.Target.String())
+	text(1, scenario.FamilyOf(row.Target))
+	b.Field(2).(*array.Uint16Builder).Append(row.Port)
+	text(3, row.Probe.String())
+	text(4, row.Behaviour.String())
+	optional(5, string(verdict))
+	b.Field(6).(*array.BooleanBuilder).Append(verdict.Certain())
+	optional(7, string(treatment))
+	b.Field(8).(*array.BooleanBuilder).Append(treatment.Certain())
+	b.Field(9).(*array.Uint8Builder).Append(uint8(row.Replies))
 }

@@ -2,9 +2,13 @@ package truth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -29,14 +33,28 @@ func TestRowsAreSorted(t *testing.T) {
 		last = row
 		n++
 	}
-	if want := (65536 + 4) * 2 * 3; n != want {
+	if want := (65536 + 16384 + 2*4) * 2 * 4; n != want {
 		t.Errorf("%d rows, want %d", n, want)
 	}
 }
 
+// smaller is the default scenario with fewer addresses, and rows enough for a second row group.
+func smaller(t *testing.T) *scenario.Scenario {
+	t.Helper()
+	text := strings.NewReplacer("198.18.0.0/16", "198.18.0.0/20", "addresses: 16384", "addresses: 4096").Replace(string(scenario.DefaultYAML))
+	s, err := scenario.Parse("smaller.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Size() != 2*4096 {
+		t.Fatalf("%d addresses", s.Size())
+	}
+	return s
+}
+
 // What the file says is read back and compared with the scenario, row by row.
 func TestWrite(t *testing.T) {
-	s := scenario.Default()
+	s := smaller(t)
 	path := filepath.Join(t.TempDir(), "truth.parquet")
 	written, err := Write(path, s)
 	if err != nil {
@@ -68,22 +86,56 @@ func TestWrite(t *testing.T) {
 	}
 	for batches.Next() {
 		b := batches.RecordBatch()
-		targets, ports, probes := b.Column(0).(*array.String), b.Column(1).(*array.Uint16), b.Column(2).(*array.String)
-		behaviours, verdicts := b.Column(3).(*array.String), b.Column(4).(*array.String)
-		certain, replies := b.Column(5).(*array.Boolean), b.Column(6).(*array.Uint8)
+		text := func(column, row int) string {
+			if b.Column(column).IsNull(row) {
+				return "NULL"
+			}
+			return b.Column(column).ValueStr(row)
+		}
 		for i := range int(b.NumRows()) {
 			w := want[read]
-			verdict := ""
-			if verdicts.IsValid(i) {
-				verdict = verdicts.Value(i)
+			verdict, treatment := w.Behaviour.Verdict(w.Probe), w.Behaviour.Treatment(w.Probe)
+			family := "ipv4"
+			if w.Target.Is6() {
+				family = "ipv6"
 			}
-			if targets.Value(i) != w.Target.String() || ports.Value(i) != w.Port || probes.Value(i) != w.Probe.String() ||
-				behaviours.Value(i) != w.Behaviour.String() || verdict != string(w.Verdict) ||
-				verdicts.IsNull(i) != (w.Behaviour == scenario.Silent) ||
-				certain.Value(i) != w.Verdict.Certain() || int(replies.Value(i)) != w.Replies {
-				t.Fatalf("row %d is %v, want %v", read, b.NewSlice(int64(i), int64(i+1)), w)
+			expected := []string{w.Target.String(), family, fmt.Sprint(w.Port), w.Probe.String(), w.Behaviour.String(),
+				cmp.Or(string(verdict), "NULL"), fmt.Sprint(verdict.Certain()),
+				cmp.Or(string(treatment), "NULL"), fmt.Sprint(treatment.Certain()), fmt.Sprint(w.Replies)}
+			for column, value := range expected {
+				if got := text(column, i); got != value {
+					t.Fatalf("row %d: %s is %s, want %s of %v", read, b.ColumnName(column), got, value, w)
+				}
+			}
+			if (verdict == scenario.NoRow) != (w.Replies == 0) {
+				t.Fatalf("row %d: %d replies, verdict %q", read, w.Replies, verdict)
 			}
 			read++
+		}
+	}
+}
+
+func TestWriteHitlist(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hitlist.txt")
+	s := scenario.Default()
+	n, err := WriteHitlist(path, s)
+	if err != nil || n != 16384+4 {
+		t.Fatalf("%d targets, %v", n, err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := make(map[netip.Addr]bool)
+	for line := range strings.Lines(string(text)) {
+		listed[netip.MustParseAddr(strings.TrimSuffix(line, "\n"))] = true
+	}
+	if len(listed) != 16384+4 {
+		t.Errorf("%d distinct targets in the file", len(listed))
+	}
+	for _, a := range append(s.IPv6, netip.MustParseAddr("2001:db8:ffff:a::1"), netip.MustParseAddr("2001:db8:ffff:a::4")) {
+		if !listed[a] {
+			t.Fatalf("%s is not in the file", a)
 		}
 	}
 }
@@ -93,7 +145,7 @@ func TestWriteIsDeterministic(t *testing.T) {
 	var contents [2][]byte
 	for i, name := range []string{"a", "b"} {
 		path := filepath.Join(dir, name)
-		if _, err := Write(path, scenario.Default()); err != nil {
+		if _, err := Write(path, smaller(t)); err != nil {
 			t.Fatal(err)
 		}
 		var err error
