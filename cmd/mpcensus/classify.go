@@ -17,26 +17,37 @@ import (
 func classifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "classify",
-		Usage: "conclude from the replies what each target is, and write the table hosts",
-		Description: "Reads the tables replies and scans. Running it again replaces its own output and nothing else.\n\n" +
+		Usage: "conclude from the replies what each target is, and write the tables hosts and treatments",
+		Description: "Reads the tables replies and scans. hosts has a verdict on each target of a scan; treatments, for\n" +
+			"campaigns of scan --paired, how each target treats MP_CAPABLE. Running it again replaces its own\n" +
+			"output and nothing else.\n\n" +
 			"Example:\n\n" +
 			"  mpcensus classify --dataset census",
 		Flags: []cli.Flag{datasetFlag()},
 		Action: func(c *cli.Context) error {
 			dir := c.String("dataset")
-			return eachScan(c, func(db *sql.DB, scan classify.Scan) error {
+			err := withDataset(c, func(db *sql.DB) error { return classify.CheckRows(c.Context, db) })
+			if err != nil {
+				return err
+			}
+			err = eachScan(c, func(db *sql.DB, scan classify.Scan) error {
 				result, err := classify.Hosts(c.Context, db, dir, scan)
 				if err != nil {
 					return err
 				}
 				return printResult(c.App.Writer, scan, result)
 			})
+			if err != nil {
+				return err
+			}
+			// Opened anew, for only then are the hosts of all scans seen.
+			return withDataset(c, func(db *sql.DB) error { return judgeCampaigns(c, db) })
 		},
 	}
 }
 
-// eachScan calls f for each scan of the dataset that the command line names.
-func eachScan(c *cli.Context, f func(*sql.DB, classify.Scan) error) error {
+// withDataset calls f on the dataset that the command line names.
+func withDataset(c *cli.Context, f func(*sql.DB) error) error {
 	if err := need(c, "dataset"); err != nil {
 		return err
 	}
@@ -52,17 +63,50 @@ func eachScan(c *cli.Context, f func(*sql.DB, classify.Scan) error) error {
 		return err
 	}
 	defer db.Close()
-	scans, err := classify.Scans(c.Context, db)
+	return f(db)
+}
+
+// eachScan calls f for each scan of the dataset that the command line names.
+func eachScan(c *cli.Context, f func(*sql.DB, classify.Scan) error) error {
+	return withDataset(c, func(db *sql.DB) error {
+		scans, err := classify.Scans(c.Context, db)
+		if err != nil {
+			return err
+		}
+		if len(scans) == 0 {
+			return fmt.Errorf("%s: the dataset has no scans: make one with mpcensus scan or ingest", c.String("dataset"))
+		}
+		for _, scan := range scans {
+			if err := f(db, scan); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// judgeCampaigns writes the treatments of all paired campaigns and prints them.
+func judgeCampaigns(c *cli.Context, db *sql.DB) error {
+	campaigns, err := classify.Campaigns(c.Context, db)
 	if err != nil {
 		return err
 	}
-	if len(scans) == 0 {
-		return fmt.Errorf("%s: the dataset has no scans: make one with mpcensus scan or ingest", dir)
-	}
-	for _, scan := range scans {
-		if err := f(db, scan); err != nil {
+	for _, campaign := range campaigns {
+		treated, notes, err := campaign.Judge(c.Context, db, c.String("dataset"))
+		if err != nil {
 			return err
 		}
+		fmt.Fprintf(c.App.Writer, "campaign %s, %s port %d\n", campaign.ID, campaign.Family, campaign.Port)
+		for _, note := range notes {
+			fmt.Fprintf(c.App.Writer, "%s\n", note)
+		}
+		for _, t := range treated {
+			fmt.Fprintf(c.App.Writer, "MP_CAPABLE %s, scan %s\n", t.Scan.Probe, t.Scan.ID)
+			if err := printCounts(c.App.Writer, classify.Treatments, t.Treatments); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintln(c.App.Writer)
 	}
 	return nil
 }
@@ -70,16 +114,7 @@ func eachScan(c *cli.Context, f func(*sql.DB, classify.Scan) error) error {
 // printResult prints the verdicts on a scan's targets, and the outlying weights of its keys.
 func printResult(w io.Writer, scan classify.Scan, result classify.Result) error {
 	fmt.Fprintf(w, "scan %s\n", scan.ID)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	total := uint64(0)
-	for _, verdict := range classify.Verdicts {
-		if n := result.Verdicts[verdict]; n > 0 {
-			fmt.Fprintf(table, "  %s\t%d\t\n", verdict, n)
-			total += n
-		}
-	}
-	fmt.Fprintf(table, "  all targets\t%d\t\n", total)
-	if err := table.Flush(); err != nil {
+	if err := printCounts(w, classify.Verdicts, result.Verdicts); err != nil {
 		return err
 	}
 
@@ -96,11 +131,25 @@ func printResult(w io.Writer, scan classify.Scan, result classify.Result) error 
 		return nil
 	}
 	fmt.Fprintf(w, "outlying weights of the %d keys that came back:\n", test.Keys)
-	table = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "  weight\tobserved\texpected\tp-value\t\n")
 	for _, weight := range test.Outliers() {
 		fmt.Fprintf(table, "  %d\t%d\t%.3g\t%s\t\n", weight.Weight, weight.Observed, weight.Expected, keys.FormatP(weight.P))
 	}
 	fmt.Fprintf(table, "\n")
+	return table.Flush()
+}
+
+// printCounts prints how many targets have each conclusion, in the order of names, and their sum.
+func printCounts(w io.Writer, names []string, counts map[string]uint64) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	total := uint64(0)
+	for _, name := range names {
+		if n := counts[name]; n > 0 {
+			fmt.Fprintf(table, "  %s\t%d\t\n", name, n)
+			total += n
+		}
+	}
+	fmt.Fprintf(table, "  all targets\t%d\t\n", total)
 	return table.Flush()
 }

@@ -1,12 +1,14 @@
-// Package classify turns the replies of a scan into a verdict on every target that answered, with
-// its reasons. What concerns sets of replies is SQL ([hosts.sql]) run by DuckDB over the dataset's
-// Parquet files; the statistics are those of package keys.
+// Package classify turns the replies of a scan into a verdict on every target that answered, and the
+// verdicts of a paired campaign into how each target treats MP_CAPABLE; both with their reasons. What
+// concerns sets of rows is SQL ([hosts.sql], [treatments.sql]) run by DuckDB over the dataset's Parquet
+// files; the statistics are those of package keys.
 package classify
 
 import (
 	"context"
 	"database/sql"
 	_ "embed"
+	"errors"
 	"fmt"
 
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
@@ -49,6 +51,28 @@ func Scans(ctx context.Context, db *sql.DB) ([]Scan, error) {
 		scans = append(scans, s)
 	}
 	return scans, rows.Err()
+}
+
+// CheckRows says whether each scan has as many rows in replies as it kept when they were written: a
+// conclusion from fewer, or from rows of another dataset among them, would be wrong and not look so.
+func CheckRows(ctx context.Context, db *sql.DB) error {
+	var scanID string
+	var kept, found uint64
+	err := db.QueryRowContext(ctx, `
+		SELECT scan_id, rows_kept, coalesce(found, 0)
+		FROM scans
+		LEFT JOIN (SELECT date, family, port, probe, scan_id, count(*) AS found FROM replies GROUP BY ALL)
+			USING (date, family, port, probe, scan_id)
+		WHERE rows_kept IS DISTINCT FROM coalesce(found, 0)
+		ORDER BY scan_id LIMIT 1`).Scan(&scanID, &kept, &found)
+	if err == nil {
+		return fmt.Errorf("scan %s: %d rows in the table replies where the scan kept %d: restore its files, or make it again",
+			scanID, found, kept)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
 }
 
 // Hosts writes the table hosts of one scan into the dataset in dir, in place of what it wrote before.
@@ -94,7 +118,7 @@ func hosts(ctx context.Context, db *sql.DB, dir string, scan Scan) (Result, erro
 		return r, err
 	}
 
-	if r.Verdicts, err = countVerdicts(ctx, db); err != nil {
+	if r.Verdicts, err = countBy(ctx, db, "verdict", "verdicts"); err != nil {
 		return r, err
 	}
 	return r, dataset.WriteParquet(ctx, db, "FROM verdicts ORDER BY address_order(target)",
@@ -135,20 +159,21 @@ func insertOutliers(ctx context.Context, db *sql.DB, t keys.WeightTest) error {
 	return nil
 }
 
-func countVerdicts(ctx context.Context, db *sql.DB) (map[string]uint64, error) {
-	rows, err := db.QueryContext(ctx, "SELECT verdict, count(*) FROM verdicts GROUP BY ALL")
+// countBy counts the rows of a view by the value of one column.
+func countBy(ctx context.Context, db *sql.DB, column, view string) (map[string]uint64, error) {
+	rows, err := db.QueryContext(ctx, "SELECT "+column+", count(*) FROM "+view+" GROUP BY ALL")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	verdicts := make(map[string]uint64)
+	counts := make(map[string]uint64)
 	for rows.Next() {
-		var verdict string
+		var value string
 		var n uint64
-		if err := rows.Scan(&verdict, &n); err != nil {
+		if err := rows.Scan(&value, &n); err != nil {
 			return nil, err
 		}
-		verdicts[verdict] = n
+		counts[value] = n
 	}
-	return verdicts, rows.Err()
+	return counts, rows.Err()
 }

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"database/sql"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
@@ -20,10 +21,11 @@ import (
 )
 
 var (
-	scanV0    = Scan{"20261123T080000Z-ipv4-443-v0", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "v0"}}
-	scanV1    = Scan{"20261123T090000Z-ipv4-443-v1", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "v1"}}
-	scanPlain = Scan{"20261123T100000Z-ipv4-443-plain", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "plain"}}
-	scanIPv6  = Scan{"20261123T110000Z-ipv6-80-v1", dataset.Partition{Date: "2026-11-23", Family: "ipv6", Port: 80, Probe: "v1"}}
+	scanV0     = Scan{"20261123T080000Z-ipv4-443-v0", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "v0"}}
+	scanV1     = Scan{"20261123T090000Z-ipv4-443-v1", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "v1"}}
+	scanPlain  = Scan{"20261123T100000Z-ipv4-443-plain", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "plain"}}
+	scanCanary = Scan{"20261123T103000Z-ipv4-443-canary", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 443, Probe: "canary"}}
+	scanIPv6   = Scan{"20261123T110000Z-ipv6-80-v1", dataset.Partition{Date: "2026-11-23", Family: "ipv6", Port: 80, Probe: "v1"}}
 )
 
 // Each rule by itself. Keys are written out, so that the reasons can be checked by hand.
@@ -72,9 +74,34 @@ func TestVerdicts(t *testing.T) {
 		{"no key", scanV0, one(noKey), "implausible", "wrong-version: 1 | option-echo: length 4"},
 		{"zero key", scanV1, v1(0), "implausible", "zero-key | low-entropy: 1 byte values"},
 		{"low entropy", scanV1, v1(0x0101_ff01_01ff_0100), "implausible", "low-entropy: 3 byte values"},
-		{"zero key for a sparse one", scanV0, one(capableV0("192.0.2.1", 0, 0xffff)), "implausible", "zero-key | low-entropy: 1 byte values | bytes-kept: 6 of 8"},
+		{"zero key for a sparse one", scanV0, one(capableV0("192.0.2.1", 0, 0xffff)), "implausible", "zero-key | bytes-kept: 6 of 8 | low-entropy: 1 byte values"},
+		{"low entropy, unlike our own", scanV0, one(capableV0("192.0.2.1", 0x4242_4242_4200_4242, 0x0123_4080_0012_3401)), "implausible",
+			"low-entropy: 2 byte values"},
+		{"made from a poor key", scanV0, one(capableV0("192.0.2.1", 0x0f0f_0f0f_0f0f_0f0d, 0x0f0f_0f0f_0f0f_0f0f)), "tampered",
+			"key-distance: 1 bits, chance 7.0e-18 | bytes-kept: 7 of 8 | low-entropy: 2 byte values"},
+		{"made from a key of three byte values", scanV0, one(capableV0("192.0.2.1", 0x0f0f_0f0f_2137_0f0f, 0x2137_0f0f_0f0f_0f0f)), "tampered",
+			"bytes-kept: 4 of 8 | key-swapped: 32-bit halves swapped | low-entropy: 3 byte values"},
+		{"poor, but not from ours", scanV0, one(capableV0("192.0.2.1", 0x4242_4242_4242_4242, 0x0f0f_0f0f_0f0f_0f0f)), "implausible",
+			"low-entropy: 1 byte values"},
+		{"zero for a poor key", scanV0, one(capableV0("192.0.2.1", 0, 0x0f00_0000_0000_000f)), "implausible",
+			"zero-key | key-distance: 8 bits, chance 5.6e-10 | bytes-kept: 6 of 8 | low-entropy: 1 byte values"},
 		{"four byte values", scanV1, v1(0x0102_ff01_01ff_0100), "potential", "key-plausible: weight 21"},
 		{"potential", scanV0, v0(fresh), "potential", "key-plausible: weight 38, distance 30"},
+		{"canary not back", scanV0, one(capableV0("192.0.2.1", fresh, sent).with("none")), "potential", "key-plausible: weight 38, distance 30"},
+		{"canary back", scanV0, one(capableV0("192.0.2.1", fresh, sent).with("mirrored")), "mirrored",
+			"key-plausible: weight 38, distance 30 | canary-mirrored"},
+		{"canary back v1", scanV1, one(capableV1("192.0.2.1", fresh).with("mirrored")), "mirrored", "key-plausible: weight 38 | canary-mirrored"},
+		{"canary altered", scanV1, one(capableV1("192.0.2.1", fresh).with("altered")), "potential", "key-plausible: weight 38 | canary-altered"},
+		{"canary back with a zero key", scanV1, one(capableV1("192.0.2.1", 0).with("mirrored")), "implausible",
+			"zero-key | low-entropy: 1 byte values | canary-mirrored"},
+		{"canary back with a near key", scanV0, one(capableV0("192.0.2.1", sent^1, sent).with("mirrored")), "tampered",
+			"key-distance: 1 bits, chance 7.0e-18 | bytes-kept: 7 of 8 | canary-mirrored"},
+		{"canary back alone", scanV1, one(synack("192.0.2.1", "none").with("mirrored")), "no-mptcp", "no-mp-capable | canary-mirrored"},
+		{"canary back in an rst", scanV1, one(rst("192.0.2.1").with("mirrored")), "closed", "rst"},
+		{"canary back once", scanV1, one(capableV1("192.0.2.1", fresh).with("none"), capableV1("192.0.2.1", fresh).with("mirrored")), "potential",
+			"key-plausible: weight 38 | conflicting-replies: 2"},
+		{"canary probe", scanCanary, one(synack("192.0.2.1", "none").with("mirrored")), "no-mptcp", "no-mp-capable | canary-mirrored"},
+		{"canary probe answered with MPTCP", scanCanary, one(capableV1("192.0.2.1", fresh).with("none")), "implausible", "unsolicited-mp-capable"},
 		{"potential v1", scanV1, v1(fresh), "potential", "key-plausible: weight 38"},
 		{"repeated", scanV1, one(capableV1("192.0.2.1", fresh), capableV1("192.0.2.2", fresh)), "implausible", "repeated-key: 2 targets"},
 		{"replayed", scanV0, one(capableV0("192.0.2.1", fresh, sent), capableV0("192.0.2.2", 1, fresh)), "tampered", "key-replayed: sent to 192.0.2.2"},
@@ -168,7 +195,7 @@ func model(scan Scan, replies []reply) (hosts []host) {
 			hit("implausible", fmt.Sprint("malformed-option: length ", r.length))
 			return
 		}
-		if scan.Probe == "plain" {
+		if scan.Probe == "plain" || scan.Probe == "canary" {
 			hit("implausible", "unsolicited-mp-capable")
 		} else if "v"+fmt.Sprint(r.version) != scan.Probe {
 			hit("implausible", fmt.Sprint("wrong-version: ", r.version))
@@ -189,8 +216,11 @@ func model(scan Scan, replies []reply) (hosts []host) {
 		if *key == 0 {
 			hit("implausible", "zero-key")
 		}
-		if n := keys.ByteValues(*key); n <= 3 {
-			hit("implausible", fmt.Sprintf("low-entropy: %d byte values", n))
+		// What was made from a poor key of ours is poor too, so it is no sign of the host's own doing.
+		low := keys.ByteValues(*key) <= 3
+		ourFault := low && r.sent != nil && keys.ByteValues(*r.sent) <= 3
+		if low && !ourFault {
+			hit("implausible", fmt.Sprintf("low-entropy: %d byte values", keys.ByteValues(*key)))
 		}
 		owner := ""
 		for _, other := range replies {
@@ -216,6 +246,9 @@ func model(scan Scan, replies []reply) (hosts []host) {
 			default:
 				hit("tampered", "key-swapped: "+how)
 			}
+		}
+		if ourFault {
+			hit("implausible", fmt.Sprintf("low-entropy: %d byte values", keys.ByteValues(*key)))
 		}
 		targets := 0
 		for _, other := range decides {
@@ -257,10 +290,23 @@ func model(scan Scan, replies []reply) (hosts []host) {
 				reasons = append(reasons, reason)
 			}
 		}
+		canary := ""
+		if r.classification == "synack" {
+			canary = r.canary
+		}
+		switch canary {
+		case "mirrored":
+			reasons = append(reasons, "canary-mirrored")
+			if verdict == "potential" {
+				verdict = "mirrored"
+			}
+		case "altered":
+			reasons = append(reasons, "canary-altered")
+		}
 		if n := len(kinds[saddr]); n > 1 {
 			reasons = append(reasons, fmt.Sprintf("conflicting-replies: %d", n))
 		}
-		hosts = append(hosts, host{saddr, verdict, reasons, count[saddr]})
+		hosts = append(hosts, host{saddr, verdict, reasons, count[saddr], canary})
 	}
 	slices.SortFunc(hosts, func(a, b host) int {
 		return netip.MustParseAddr(a.target).Compare(netip.MustParseAddr(b.target))
@@ -336,6 +382,9 @@ func randomReplies(rng *rand.Rand, scan Scan, n int) (replies []reply) {
 				r = capableV0(saddr, key, sent)
 			}
 		}
+		if scan.Probe != "plain" && r.classification != "icmp" {
+			r.canary = []string{"", "none", "none", "mirrored", "altered"}[rng.IntN(5)]
+		}
 		if r.time = rng.IntN(n); rng.IntN(4) == 0 {
 			r.time = -1
 		}
@@ -346,7 +395,7 @@ func randomReplies(rng *rand.Rand, scan Scan, n int) (replies []reply) {
 
 func TestAgainstModel(t *testing.T) {
 	for seed := range uint64(3) {
-		for _, scan := range []Scan{scanV0, scanV1, scanPlain, scanIPv6} {
+		for _, scan := range []Scan{scanV0, scanV1, scanPlain, scanCanary, scanIPv6} {
 			rng := rand.New(rand.NewPCG(seed, uint64(scan.Port)))
 			replies := randomReplies(rng, scan, []int{60, 700, 3000}[seed])
 			dir := t.TempDir()
@@ -559,11 +608,43 @@ func TestScansOfOnePartition(t *testing.T) {
 	}
 }
 
+// A scan with fewer rows than it kept, or more, is refused; a scan without replies has none to miss.
+func TestCheckRows(t *testing.T) {
+	dir := t.TempDir()
+	addScan(t, dir, scanV0, []reply{rst("198.18.0.1"), rst("198.18.0.2")}, []reply{rst("198.18.0.3")})
+	addScan(t, dir, scanV1, nil)
+	if err := CheckRows(t.Context(), open(t, dir)); err != nil {
+		t.Error(err)
+	}
+	file := scanV0.Path(dir, "replies", scanV0.ID+"-2", dataset.Parquet)
+	if err := os.Rename(file, file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	err := CheckRows(t.Context(), open(t, dir))
+	if want := "scan " + scanV0.ID + ": 2 rows in the table replies where the scan kept 3"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	addScan(t, dir, scanV0, []reply{rst("198.18.0.1")}) // the second file stays
+	err = CheckRows(t.Context(), open(t, dir))
+	if want := "scan " + scanV0.ID + ": 2 rows in the table replies where the scan kept 1"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "replies")); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckRows(t.Context(), open(t, dir)); err == nil || !strings.Contains(err.Error(), ": 0 rows in the table replies") {
+		t.Errorf("without any reply: got %v", err)
+	}
+}
+
 // What the contract does not know must not become a verdict.
 func TestUnknownValues(t *testing.T) {
 	unknown := rst("192.0.2.1")
 	unknown.classification = "sctp"
-	for _, r := range []reply{unknown, synack("192.0.2.1", "maybe")} {
+	for _, r := range []reply{unknown, synack("192.0.2.1", "maybe"), capableV1("192.0.2.1", 0x9e37_79b9_7f4a_7c15).with("maybe")} {
 		dir := t.TempDir()
 		addScan(t, dir, scanV1, []reply{r})
 		_, err := Hosts(t.Context(), open(t, dir), dir, scanV1)
@@ -597,7 +678,11 @@ func TestColumns(t *testing.T) {
 	dir := t.TempDir()
 	addScan(t, dir, scanV1, []reply{capableV1("198.18.0.1", 0)})
 	classify(t, dir, scanV1)
+	checkColumns(t, open(t, dir), dataset.HostsTable, scanV1.Path(dir, "hosts", scanV1.ID, dataset.Parquet))
+}
 
+func checkColumns(t *testing.T, db *sql.DB, table, file string) {
+	t.Helper()
 	var contract struct {
 		Tables map[string]struct {
 			Columns []struct{ Name, Type, Null string }
@@ -606,11 +691,9 @@ func TestColumns(t *testing.T) {
 	if err := yaml.Unmarshal(schemas.Tables, &contract); err != nil {
 		t.Fatal(err)
 	}
-	db := open(t, dir)
 	types := map[string]string{
-		"string": "VARCHAR", "list<string>": "VARCHAR[]", "uint8": "UTINYINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
+		"string": "VARCHAR", "bool": "BOOLEAN", "list<string>": "VARCHAR[]", "uint8": "UTINYINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
 	}
-	file := scanV1.Path(dir, "hosts", scanV1.ID, dataset.Parquet)
 	rows, err := db.Query("SELECT column_name, column_type FROM (DESCRIBE FROM read_parquet('" + file + "', hive_partitioning = false))")
 	if err != nil {
 		t.Fatal(err)
@@ -624,7 +707,7 @@ func TestColumns(t *testing.T) {
 		}
 		got = append(got, name+" "+columnType)
 	}
-	for _, c := range contract.Tables["hosts"].Columns {
+	for _, c := range contract.Tables[table].Columns {
 		want = append(want, c.Name+" "+types[c.Type])
 	}
 	if !slices.Equal(got, want) {

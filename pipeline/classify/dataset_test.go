@@ -25,6 +25,7 @@ type reply struct {
 	flags          int
 	length         int
 	key, sent      *uint64
+	canary         string
 	responder      string
 	icmpType, code int
 }
@@ -65,6 +66,8 @@ func echoV1(saddr string) reply {
 
 func (r reply) at(time int) reply { r.time = time; return r }
 
+func (r reply) with(canary string) reply { r.canary = canary; return r }
+
 // echo as schemas/tables.yaml defines it; only for `capable`.
 func (r reply) echo() bool {
 	return r.key != nil && r.sent != nil && *r.key == *r.sent || r.version == 1 && r.length == 4
@@ -101,7 +104,7 @@ func (r reply) values() string {
 	}
 	return "(" + strings.Join([]string{
 		text(r.saddr), time, text(r.classification), text(r.mptcp), number(r.version), number(r.flags), number(r.length),
-		key, sent, weight, distance, echo, text(r.responder), number(r.icmpType), number(r.code),
+		key, sent, weight, distance, echo, text(r.canary), text(r.responder), number(r.icmpType), number(r.code),
 	}, ", ") + ")"
 }
 
@@ -128,7 +131,14 @@ func exec(t testing.TB, db *sql.DB, statements ...string) {
 // are made by SQL from the contract, not by the project's writer.
 func addScan(t testing.TB, dir string, scan Scan, parts ...[]reply) {
 	t.Helper()
+	addCampaignScan(t, dir, "", scan, true, parts...)
+}
+
+// addCampaignScan puts a scan of a campaign into the dataset; none has an empty name.
+func addCampaignScan(t testing.TB, dir, campaign string, scan Scan, complete bool, parts ...[]reply) {
+	t.Helper()
 	db := open(t, t.TempDir())
+	kept := len(slices.Concat(parts...))
 	for i, part := range append([][]reply{nil}, parts...) {
 		table, name, n := "replies", fmt.Sprintf("%s-%d", scan.ID, i), 0
 		if i == 0 {
@@ -136,7 +146,8 @@ func addScan(t testing.TB, dir string, scan Scan, parts ...[]reply) {
 		}
 		exec(t, db, "CREATE OR REPLACE TABLE t AS SELECT * EXCLUDE (date, family, port, probe) FROM "+table)
 		if i == 0 {
-			exec(t, db, "INSERT INTO t BY NAME SELECT "+dataset.Literal(scan.ID)+" AS scan_id")
+			exec(t, db, fmt.Sprintf("INSERT INTO t BY NAME SELECT %s AS scan_id, nullif(%s, '') AS campaign, %t AS complete, %d AS rows_kept",
+				dataset.Literal(scan.ID), dataset.Literal(campaign), complete, kept))
 		} else {
 			exec(t, db, "ALTER TABLE t DROP file_index", "ALTER TABLE t DROP file_row_number")
 		}
@@ -148,7 +159,7 @@ func addScan(t testing.TB, dir string, scan Scan, parts ...[]reply) {
 			}
 			exec(t, db, "INSERT INTO t BY NAME SELECT "+dataset.Literal(scan.ID)+" AS scan_id, "+fmt.Sprint(scan.Port)+
 				" AS sport, * FROM (VALUES "+strings.Join(values, ", ")+`) v(saddr, time, classification, mptcp, mptcp_version,
-				mptcp_flags, mptcp_length, sender_key, sent_key, key_weight, key_distance, echo, responder, icmp_type, icmp_code)`)
+				mptcp_flags, mptcp_length, sender_key, sent_key, key_weight, key_distance, echo, canary, responder, icmp_type, icmp_code)`)
 		}
 		path := scan.Path(dir, table, name, dataset.Parquet)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -163,16 +174,17 @@ type host struct {
 	target, verdict string
 	reasons         []string
 	replies         int
+	canary          string
 }
 
 func (h host) String() string {
-	return fmt.Sprintf("%s %s %q %d", h.target, h.verdict, h.reasons, h.replies)
+	return fmt.Sprintf("%s %s %q %d %s", h.target, h.verdict, h.reasons, h.replies, h.canary)
 }
 
 // readHosts is what the dataset says of a scan, in the order of the file.
 func readHosts(t testing.TB, dir string, scan Scan) (hosts []host) {
 	t.Helper()
-	rows, err := open(t, dir).Query(`SELECT target, verdict, reasons, replies, key_weight = bit_count(sender_key)
+	rows, err := open(t, dir).Query(`SELECT target, verdict, reasons, replies, coalesce(canary, ''), key_weight = bit_count(sender_key)
 		FROM hosts WHERE scan_id = ?`, scan.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +194,7 @@ func readHosts(t testing.TB, dir string, scan Scan) (hosts []host) {
 		var h host
 		var reasons []any
 		var weight sql.NullBool
-		if err := rows.Scan(&h.target, &h.verdict, &reasons, &h.replies, &weight); err != nil {
+		if err := rows.Scan(&h.target, &h.verdict, &reasons, &h.replies, &h.canary, &weight); err != nil {
 			t.Fatal(err)
 		}
 		if weight.Valid && !weight.Bool {

@@ -19,6 +19,7 @@ WHERE date = getvariable('date')
 CREATE OR REPLACE TEMP TABLE deciding AS
 SELECT saddr, classification, responder, icmp_type, icmp_code,
        mptcp, mptcp_version, mptcp_length, sender_key, sent_key, key_weight, key_distance,
+       CASE WHEN classification = 'synack' THEN canary END AS canary,
        mptcp = 'capable' AND coalesce(echo, false) AS echo,
        -- A key that came back and is not simply our own.
        CASE WHEN mptcp = 'capable' AND echo IS NOT true THEN sender_key END AS strange_key,
@@ -49,11 +50,20 @@ replayed AS (
 ),
 -- A retransmitted SYN-ACK says the same again (RFC 9293 §3.8.1); these do not.
 conflicting AS (
-    SELECT saddr, count(DISTINCT (mptcp, mptcp_version, mptcp_flags, mptcp_length, sender_key)) AS kinds
+    SELECT saddr, count(DISTINCT (mptcp, mptcp_version, mptcp_flags, mptcp_length, sender_key, canary)) AS kinds
     FROM scan_replies
     WHERE classification = 'synack' AND saddr IN (SELECT saddr FROM deciding WHERE replies > 1)
     GROUP BY ALL
     HAVING kinds > 1
+),
+-- Keys of few byte values: the peer's, with the reason that it gives, and our own.
+entropy AS (
+    SELECT saddr,
+        CASE WHEN byte_values(strange_key) <= getvariable('max_low_entropy')
+             THEN format('low-entropy: {} byte values', byte_values(strange_key)) END AS low,
+        coalesce(byte_values(sent_key) <= getvariable('max_low_entropy'), false) AS ours_is_low
+    FROM deciding
+    WHERE low IS NOT NULL
 ),
 -- A column a test: the reason that it gives, or NULL when the target passes.
 tests AS (
@@ -67,7 +77,7 @@ tests AS (
                  WHEN mptcp = 'other' THEN 'other-subtype' END END AS no_mptcp,
         CASE WHEN mptcp = 'malformed'
              THEN coalesce('malformed-option: length ' || mptcp_length, 'malformed-option') END AS malformed,
-        CASE WHEN mptcp = 'capable' AND getvariable('probe') = 'plain'
+        CASE WHEN mptcp = 'capable' AND getvariable('probe') IN ('plain', 'canary')
              THEN 'unsolicited-mp-capable' END AS unsolicited,
         CASE WHEN mptcp = 'capable'
               AND mptcp_version <> CASE getvariable('probe') WHEN 'v0' THEN 0 WHEN 'v1' THEN 1 END
@@ -79,8 +89,7 @@ tests AS (
         CASE WHEN mptcp = 'capable' AND NOT echo AND sender_key IS NULL THEN 'no-key' END AS no_key,
         -- Before the comparisons with our key, whose zero bytes such a key has by nature.
         CASE WHEN strange_key = 0 THEN 'zero-key' END AS zero,
-        CASE WHEN byte_values(strange_key) <= getvariable('max_low_entropy')
-             THEN format('low-entropy: {} byte values', byte_values(strange_key)) END AS low_entropy,
+        CASE WHEN NOT ours_is_low THEN low END AS low_entropy,
 
         CASE WHEN replayed.owner IS NOT NULL
              THEN 'key-replayed: sent to ' || replayed.owner END AS key_replayed,
@@ -94,17 +103,25 @@ tests AS (
              WHEN 'reversed' THEN 'key-reversed'
              ELSE 'key-swapped: ' || rearranged(strange_key, sent_key) END AS reordered,
 
+        -- After them when our own key is such a one, as a static key may be: then so is what a box makes of it.
+        CASE WHEN ours_is_low THEN low END AS low_entropy_too,
+
         CASE WHEN repeated.targets IS NOT NULL
              THEN format('repeated-key: {} targets', repeated.targets) END AS key_repeated,
+
+        -- No host knows this option: what sends it back does so with any option, and its MP_CAPABLE proves nothing.
+        CASE canary WHEN 'mirrored' THEN 'canary-mirrored'
+                    WHEN 'altered' THEN 'canary-altered' END AS canary_back,
 
         CASE WHEN conflicting.kinds IS NOT NULL
              THEN format('conflicting-replies: {}', conflicting.kinds) END AS conflict
     FROM deciding
+    LEFT JOIN entropy USING (saddr)
     LEFT JOIN repeated USING (strange_key)
     LEFT JOIN replayed USING (strange_key)
     LEFT JOIN conflicting USING (saddr)
 )
-SELECT saddr, sender_key, key_weight, key_distance, replies,
+SELECT saddr, sender_key, key_weight, key_distance, canary, replies,
     -- NULL: only the weight is left to judge.
     CASE WHEN rst IS NOT NULL THEN 'closed'
          WHEN icmp IS NOT NULL THEN 'unreachable'
@@ -113,14 +130,15 @@ SELECT saddr, sender_key, key_weight, key_distance, replies,
          WHEN echoed IS NOT NULL THEN 'mirrored'
          WHEN coalesce(no_key, zero, low_entropy) IS NOT NULL THEN 'implausible'
          WHEN coalesce(key_replayed, impossible_distance, kept, reordered) IS NOT NULL THEN 'tampered'
-         WHEN key_repeated IS NOT NULL THEN 'implausible'
-         WHEN strange_key IS NULL
-             THEN error(concat('target ', saddr, ': unknown classification ', classification, ' or mptcp ', mptcp))
+         WHEN coalesce(low_entropy_too, key_repeated) IS NOT NULL THEN 'implausible'
+         WHEN strange_key IS NULL OR canary NOT IN ('none', 'mirrored', 'altered')
+             THEN error(concat('target ', saddr, ': unknown classification ', classification, ', mptcp ', mptcp,
+                               ' or canary ', canary))
     END AS verdict,
     list_filter([
         rst, icmp, no_mptcp, malformed, unsolicited, wrong_version, echoed,
         no_key, zero, low_entropy,
-        key_replayed, impossible_distance, kept, reordered, key_repeated, conflict
+        key_replayed, impossible_distance, kept, reordered, low_entropy_too, key_repeated, canary_back, conflict
     ], lambda reason: reason IS NOT NULL) AS reasons
 FROM tests;
 
@@ -132,6 +150,7 @@ SELECT getvariable('scan_id') AS scan_id,
        saddr AS target,
        CASE WHEN verdict IS NOT NULL THEN verdict
             WHEN condemned THEN 'implausible'
+            WHEN canary = 'mirrored' THEN 'mirrored'
             ELSE 'potential' END AS verdict,
        CASE WHEN verdict IS NOT NULL THEN reasons
             ELSE list_concat(
@@ -139,7 +158,7 @@ SELECT getvariable('scan_id') AS scan_id,
                 CASE WHEN condemned IS NOT true
                      THEN [concat('key-plausible: weight ', key_weight, ', distance ' || key_distance)] END,
                 reasons) END AS reasons,
-       sender_key, key_weight, key_distance,
+       sender_key, key_weight, key_distance, canary,
        replies::UINTEGER AS replies
 FROM evidence
 LEFT JOIN outliers USING (key_weight);

@@ -1,0 +1,193 @@
+package classify
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/mpcensus/mpcensus/pipeline/dataset"
+	"github.com/mpcensus/mpcensus/pipeline/zmap"
+)
+
+//go:embed treatments.sql
+var treatmentsSQL string
+
+// Treatments are all that a campaign can conclude, MPTCP first and silence last.
+var Treatments = []string{
+	"supports", "mirrors", "tampers", "implausible", "strips", "ignores", "resets", "drops", "unclear", "closed",
+}
+
+// Campaign is the scans of a paired campaign that probed the same targets on one port.
+type Campaign struct {
+	ID     string
+	Family string
+	Port   uint16
+	scans  []campaignScan
+}
+
+type campaignScan struct {
+	Scan
+	complete bool
+}
+
+// Treated is what a campaign concludes on one MPTCP version.
+type Treated struct {
+	Scan       Scan              // the one with that version
+	Treatments map[string]uint64 // targets by treatment
+}
+
+// Campaigns are the paired campaigns that the table scans knows, by their id. The database is one of
+// [dataset.OpenDuckDB].
+func Campaigns(ctx context.Context, db *sql.DB) ([]Campaign, error) {
+	rows, err := db.QueryContext(ctx, `SELECT campaign, family, port, scan_id, date, probe, complete
+		FROM scans WHERE campaign IS NOT NULL ORDER BY ALL`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var campaigns []Campaign
+	for rows.Next() {
+		var c Campaign
+		var s campaignScan
+		if err := rows.Scan(&c.ID, &c.Family, &c.Port, &s.ID, &s.Date, &s.Probe, &s.complete); err != nil {
+			return nil, err
+		}
+		s.Family, s.Port = c.Family, c.Port
+		last := len(campaigns) - 1
+		if last < 0 || campaigns[last].ID != c.ID || campaigns[last].Family != c.Family || campaigns[last].Port != c.Port {
+			campaigns = append(campaigns, c)
+			last++
+		}
+		campaigns[last].scans = append(campaigns[last].scans, s)
+	}
+	return campaigns, rows.Err()
+}
+
+// Judge writes the table treatments of a campaign into the dataset in dir, in place of what it wrote
+// before: a file for each MPTCP version that the campaign can judge. The notes say what it lacks.
+//
+// It reads the table hosts, so that the database has to be opened after [Hosts] wrote those of all the
+// campaign's scans.
+func (c Campaign) Judge(ctx context.Context, db *sql.DB, dir string) (treated []Treated, notes []string, err error) {
+	if err := c.checkHosts(ctx, db); err != nil {
+		return nil, nil, err
+	}
+	scans, notes := c.judged()
+	for _, s := range c.scans {
+		if !slices.Contains(scans, s.Scan) {
+			if err := os.Remove(treatmentsPath(dir, s.Scan)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, notes, err
+			}
+		}
+	}
+	for _, scan := range scans {
+		counts, err := c.judge(ctx, db, dir, scan)
+		if err != nil {
+			return nil, notes, fmt.Errorf("campaign %s, scan %s: %w", c.ID, scan.ID, err)
+		}
+		treated = append(treated, Treated{scan, counts})
+	}
+	return treated, notes, nil
+}
+
+// judged are the scans with MP_CAPABLE whose targets the campaign tells something about, and what it
+// lacks for more. Silence means something only in a scan that sent all its probes.
+func (c Campaign) judged() (scans []Scan, notes []string) {
+	byProbe := make(map[string][]campaignScan)
+	for _, s := range c.scans {
+		byProbe[s.Probe] = append(byProbe[s.Probe], s)
+	}
+	for _, probe := range []string{zmap.ProbePlain, zmap.ProbeV0, zmap.ProbeV1, zmap.ProbeCanary} {
+		if n := len(byProbe[probe]); n > 1 {
+			return nil, []string{fmt.Sprintf("%d %s scans, which may have probed different targets: no treatments", n, probe)}
+		}
+	}
+	switch plain := byProbe[zmap.ProbePlain]; {
+	case plain == nil:
+		return nil, []string{"no plain scan: no treatments"}
+	case !plain[0].complete:
+		return nil, []string{"the plain scan is incomplete: no treatments"}
+	}
+	for _, s := range slices.Concat(byProbe[zmap.ProbeV0], byProbe[zmap.ProbeV1]) {
+		if s.complete {
+			scans = append(scans, s.Scan)
+		} else {
+			notes = append(notes, fmt.Sprintf("the %s scan is incomplete: no treatments of it", s.Probe))
+		}
+	}
+	if scans == nil && notes == nil {
+		return nil, []string{"neither a v0 nor a v1 scan: no treatments"}
+	}
+	switch canary := byProbe[zmap.ProbeCanary]; {
+	case scans == nil:
+	case canary == nil:
+		notes = append(notes, "no canary scan: judged without it")
+	case !canary[0].complete:
+		notes = append(notes, "the canary scan is incomplete: judged by what it has")
+	}
+	return scans, notes
+}
+
+// checkHosts makes sure that the hosts of all scans can be seen and stand for all replies: a target
+// without a row did not answer.
+func (c Campaign) checkHosts(ctx context.Context, db *sql.DB) error {
+	for _, s := range c.scans {
+		var classified bool
+		err := db.QueryRowContext(ctx, `
+			SELECT rows_kept = (SELECT coalesce(sum(replies), 0) FROM hosts
+				WHERE date = $1 AND family = $2 AND port = $3 AND probe = $4 AND scan_id = $5)
+			FROM scans
+			WHERE date = $1 AND family = $2 AND port = $3 AND probe = $4 AND scan_id = $5`,
+			s.Date, s.Family, s.Port, s.Probe, s.ID).Scan(&classified)
+		if err != nil {
+			return err
+		}
+		if !classified {
+			return fmt.Errorf("campaign %s: the hosts of its scan %s are not those of its replies: classify it again", c.ID, s.ID)
+		}
+	}
+	return nil
+}
+
+func (c Campaign) judge(ctx context.Context, db *sql.DB, dir string, scan Scan) (map[string]uint64, error) {
+	if err := register(ctx, db); err != nil {
+		return nil, err
+	}
+	var ids []string
+	var canary campaignScan
+	for _, s := range c.scans {
+		ids = append(ids, dataset.Literal(s.ID))
+		if s.Probe == zmap.ProbeCanary {
+			canary = s
+		}
+	}
+	variables := fmt.Sprintf(`
+		SET VARIABLE campaign = %s;
+		SET VARIABLE family = %s;
+		SET VARIABLE port = %d;
+		SET VARIABLE campaign_scans = [%s];
+		SET VARIABLE scan_id = %s;
+		SET VARIABLE canary_scan = %t;
+		SET VARIABLE canary_complete = %t;`,
+		dataset.Literal(c.ID), dataset.Literal(c.Family), c.Port, strings.Join(ids, ", "),
+		dataset.Literal(scan.ID), canary.ID != "", canary.complete)
+	if _, err := db.ExecContext(ctx, variables+treatmentsSQL); err != nil {
+		return nil, err
+	}
+	counts, err := countBy(ctx, db, "treatment", "judged_treatments")
+	if err != nil {
+		return nil, err
+	}
+	return counts, dataset.WriteParquet(ctx, db, "FROM judged_treatments ORDER BY address_order(target)",
+		treatmentsPath(dir, scan))
+}
+
+func treatmentsPath(dir string, scan Scan) string {
+	return scan.Path(dir, dataset.TreatmentsTable, scan.ID, dataset.Parquet)
+}
