@@ -15,14 +15,14 @@ func TestDemo(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "demo")
 	printed := mustRun(t, "../scripts/demo.sh", out)
 
-	line := regexp.MustCompile(`(?m)^demo: targets (\d+), replies sent (\d+), rows (\d+), verdicts checked (\d+), wrong (\d+)\n\z`)
+	line := regexp.MustCompile(`(?m)^demo: targets (\d+), replies sent (\d+), rows (\d+), verdicts checked (\d+), wrong (\d+), treatments checked (\d+), wrong (\d+)\n\z`)
 	sums := line.FindStringSubmatch(printed)
 	if sums == nil {
 		t.Fatalf("the demo's last line is not what the README promises:\n%s", printed)
 	}
 	targets, sent, rows, wrong := number(t, sums[1]), number(t, sums[2]), number(t, sums[3]), number(t, sums[5])
-	if targets != 65536+4 {
-		t.Errorf("%d targets, want the population and four real kernels", targets)
+	if targets != 65536+4+16384+4 {
+		t.Errorf("%d targets, want both populations and the real kernels, which are in both families", targets)
 	}
 	if sent == 0 || sent != rows {
 		t.Errorf("%d replies sent, %d rows", sent, rows)
@@ -30,17 +30,20 @@ func TestDemo(t *testing.T) {
 	if wrong != 0 {
 		t.Errorf("%d verdicts are wrong", wrong)
 	}
+	if checked, wrong := number(t, sums[6]), number(t, sums[7]); checked == 0 || wrong != 0 {
+		t.Errorf("%d of %d treatments are wrong", wrong, checked)
+	}
 
 	checkReadme(t, printed)
 	checkFigures(t, filepath.Join(out, "figures"))
 }
 
-// checkFigures looks at what a person would see missing: no figure for v0 and v1, or an empty one.
+// checkFigures looks at what a person would see missing: no figure for v0 and v1 of a family, or an empty one.
 func checkFigures(t *testing.T, dir string) {
-	for _, probe := range []string{"v0", "v1"} {
-		paths, err := filepath.Glob(filepath.Join(dir, "hamming-*-"+probe+".png"))
+	for _, scan := range []string{"ipv4-443-v0", "ipv4-443-v1", "ipv6-443-v0", "ipv6-443-v1"} {
+		paths, err := filepath.Glob(filepath.Join(dir, "hamming-*-"+scan+".png"))
 		if err != nil || len(paths) != 1 {
-			t.Fatalf("Hamming plots of %s: %v, %v", probe, paths, err)
+			t.Fatalf("Hamming plots of %s: %v, %v", scan, paths, err)
 		}
 		file, err := os.Open(paths[0])
 		if err != nil {

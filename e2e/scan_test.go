@@ -108,6 +108,23 @@ func TestScanRefuses(t *testing.T) {
 	l := labUp(t)
 	census := filepath.Join(t.TempDir(), "census")
 	blocklist := filepath.Join(l.dir, "blocklist.conf")
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	blocked := file("blocked.conf", "198.18.7.0/31\n198.18.7.3\n198.18.8.0/24\n")
+	indexed := filepath.Join(dir, "indexed.targets")
+	mustRun(t, mpcensus, "targets", "build", "--out", indexed, "--blocklist", blocklist,
+		file("hitlist.txt", "198.18.7.1\n198.18.7.2\n198.18.7.3\n198.18.8.255\n"))
+	records, err := os.ReadFile(indexed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	comma, damaged := file("a,b.targets", string(records)), file("damaged.targets", string(records[:len(records)-1]))
 	for _, c := range []struct {
 		want string
 		code int
@@ -120,13 +137,22 @@ func TestScanRefuses(t *testing.T) {
 		{"--shards 2: name a --seed", 2, []string{"--dataset", census, "--port", "443", "--shards", "2", "198.18.0.1"}},
 		{"--shard 3 of --shards 3", 2, []string{"--dataset", census, "--port", "443", "--shards", "3", "--shard", "3", "198.18.0.1"}},
 		{"neither an address nor a CIDR", 2, []string{"--dataset", census, "--port", "443", "198.18.0"}},
-		{"only IPv4", 2, []string{"--dataset", census, "--port", "443", "2001:db8::1"}},
+		{"no target is left", 1, []string{"--dataset", census, "--port", "443", "2001:db8::1"}},
+		{"fe80::1%eth0", 1, []string{"--dataset", census, "--port", "443", "fe80::1%eth0"}},
+		{"--port stands behind 198.18.0.1", 2, []string{"--dataset", census, "198.18.0.1", "--port", "443"}},
+		{"leave out --probe v1", 2, []string{"--dataset", census, "--port", "443", "--paired", "--probe", "v1", "198.18.0.1"}},
+		{"say --probe canary", 2, []string{"--dataset", census, "--port", "443", "--probe", "plain", "--probe-args", "canary=on", "198.18.0.1"}},
+		{"of the other family", 2, []string{"--dataset", census, "--port", "443", "--source-ip", "2001:db8::1", "--blocklist", blocklist, "198.18.0.1"}},
+		{"--source-ip scan0", 2, []string{"--dataset", census, "--port", "443", "--source-ip", "scan0", "198.18.0.1"}},
+		{"3 of 4 targets are on the blocklist, the first is 198.18.7.1:", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocked, "--targets", indexed}},
+		{"damaged target file", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--targets", damaged}},
+		{"path with a comma", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--targets", comma}},
 		{"--probe v2", 2, []string{"--dataset", census, "--port", "443", "--probe", "v2", "198.18.0.1"}},
 		{"no scan without a blocklist", 1, []string{"--dataset", census, "--port", "443", "--blocklist", "nowhere.conf", "198.18.0.1"}},
 		{"has no entry", 1, []string{"--dataset", census, "--port", "443", "--blocklist", "/dev/null", "198.18.0.1"}},
 		{"is a directory", 1, []string{"--dataset", census, "--port", "443", "--blocklist", "/", "198.18.0.1"}},
 		{"--dataset is missing", 2, []string{"--dataset", "", "--port", "443", "198.18.0.1"}},
-		{"leave by scan0", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--interface", "lo", "198.18.0.1"}},
+		{"no next hop towards 198.18.0.1 on lo", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--interface", "lo", "198.18.0.1"}},
 		// The default blocklist has the lab's addresses.
 		{"no addresses are eligible to be scanned", 1, []string{"--dataset", census, "--port", "443", "198.18.0.1"}},
 		{"bad value 'x'", 1, []string{"--dataset", census, "--port", "443", "--blocklist", blocklist, "--probe-args", "key=x", "198.18.0.1"}},
@@ -248,9 +274,19 @@ func TestScanUnwritable(t *testing.T) {
 func TestLauncherAndIngest(t *testing.T) {
 	l := labUp(t)
 	dir := t.TempDir()
+	// ZMap itself knows no IPv6.
+	list, err := os.ReadFile(filepath.Join(l.dir, "blocklist.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocklist := filepath.Join(dir, "blocklist.conf")
+	ipv4, _, _ := strings.Cut(string(list), "# All but 2001:db8::/32.\n")
+	if err := os.WriteFile(blocklist, []byte(ipv4), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	zmap := exec.Command(mpcensus, l.inside("../bin/zmap-mptcp", "-M", "mptcp_synscan", "-p", "80",
 		"--probe-args=probe=v0,key=static:8001800180018001", "-i", "scan0", "-S", "198.19.255.1", "-G", netlab.GatewayMAC.String(),
-		"-C", "/dev/null", "-b", filepath.Join(l.dir, "blocklist.conf"), "-r", "10000", "-c", "1", "-O", "json", "-f", "*",
+		"-C", "/dev/null", "-b", blocklist, "-r", "10000", "-c", "1", "-O", "json", "-f", "*",
 		"--output-filter=success = 1 || success = 0", "198.18.1.0/24", "198.18.2.0/24")...)
 	rows, err := zmap.Output()
 	if err != nil {

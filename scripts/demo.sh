@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The main job from end to end: brings the lab up, scans its port 443 with v0, v1 and plain probes by
-# the real ZMap, classifies, draws, and compares every verdict with what the lab knows to be true.
+# The main job from end to end: brings the lab up, scans its port 443 over IPv4 and IPv6 with plain, v0,
+# v1 and canary probes by the real ZMap, classifies, draws, and compares every verdict with what the lab
+# knows to be true.
 # Usage: scripts/demo.sh DIR. DIR is made anew and keeps the dataset, the truth and the figures.
 set -euo pipefail
 
@@ -15,11 +16,16 @@ rm -rf "$out"
 mkdir -p "$out"
 trap '"$mpcensus" lab down --dir "$out/lab"' EXIT
 "$mpcensus" lab up --dir "$out/lab"
-for probe in v0 v1 plain; do
-	"$mpcensus" lab exec --dir "$out/lab" -- "$mpcensus" scan --dataset "$out/census" \
-		--port 443 --probe "$probe" --rate $rate --cooldown 2 \
-		--blocklist "$out/lab/blocklist.conf" 198.18.0.0/16 198.19.0.1 198.19.0.2 198.19.0.3 198.19.0.4
-done
+"$mpcensus" lab hitlist --out "$out/hitlist.txt"
+
+# campaign TARGETS...
+campaign() {
+	"$mpcensus" lab exec --dir "$out/lab" -- "$mpcensus" scan --paired --dataset "$out/census" \
+		--port 443 --rate $rate --cooldown 2 --blocklist "$out/lab/blocklist.conf" "$@"
+}
+campaign 198.18.0.0/16 198.19.0.1 198.19.0.2 198.19.0.3 198.19.0.4
+campaign --targets "$out/hitlist.txt"
+
 "$mpcensus" classify --dataset "$out/census"
 "$mpcensus" report --dataset "$out/census" --out "$out/figures"
 "$mpcensus" lab truth --out "$out/truth.parquet"
