@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -54,13 +55,20 @@ func examine(w io.Writer, zmapPath string) (lacking int) {
 }
 
 func requirements(zmapPath string) []requirement {
-	return []requirement{
+	list := []requirement{
 		{"scan, trace", "raw sockets", rawSockets,
 			"run as root, or give the shell CAP_NET_RAW (setpriv, capsh); in the lab: mpcensus lab exec -- …"},
 		{"scan, trace", "ZMap", func() (string, error) { return zmapVersion(zmapPath) },
-			"apt-get install zmap (version " + zmap.SupportedVersion + "), or name it with --zmap PATH"},
-		{"scan, trace", "probe module", func() (string, error) { return moduleLoads(zmapPath) },
-			"make build, and keep mptcp.so beside mpcensus"},
+			"apt-get install zmap (version " + zmap.SupportedVersion + "), or name it, or a ZMap 4 built with the module, with --zmap PATH"},
+	}
+	// Without ZMap nothing can be said of the module.
+	if found, err := zmap.Find(zmapPath); err == nil || errors.Is(err, zmap.ErrNoModule) {
+		list = append(list, requirement{"scan, trace", "probe module", func() (string, error) { return moduleLoads(found, err) },
+			"make build, and keep mptcp.so beside mpcensus"})
+	}
+	return append(list, []requirement{
+		{"scan IPv6", "IPv6 address", globalIPv6,
+			"give an interface a global IPv6 address and a route; IPv4 can be scanned without"},
 		{"verify", "kernel MPTCP", func() (string, error) { return sysctlIs("net/mptcp/enabled", "1") },
 			"sysctl -w net.mptcp.enabled=1 (Linux 5.6 or later built with CONFIG_MPTCP)"},
 		// One target that drops MPTCP SYNs turns MPTCP off for every destination for this long.
@@ -70,7 +78,7 @@ func requirements(zmapPath string) []requirement {
 			"run as root, or allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1 or user.max_user_namespaces=10000"},
 		{"run the lab", "nft", func() (string, error) { return program("nft") }, "apt-get install nftables"},
 		{"run the lab", "nsenter", func() (string, error) { return program("nsenter") }, "apt-get install util-linux"},
-	}
+	}...)
 }
 
 func rawSockets() (string, error) {
@@ -86,29 +94,35 @@ func zmapVersion(path string) (string, error) {
 	if err != nil && !errors.Is(err, zmap.ErrNoModule) {
 		return "", err
 	}
-	if found.Version != zmap.SupportedVersion {
-		return "", fmt.Errorf("%s is %s, the plug-in needs %s", found.Path, found.Version, zmap.SupportedVersion)
-	}
 	return found.Version + " at " + found.Path, nil
 }
 
-func moduleLoads(path string) (string, error) {
-	found, err := zmap.Find(path)
+// moduleLoads takes what zmap.Find has found.
+func moduleLoads(found zmap.Installation, err error) (string, error) {
+	if err == nil {
+		err = found.ListsModule()
+	}
 	if err != nil {
 		return "", err
 	}
-	list := exec.Command(found.Path, "--config=/dev/null", "--list-probe-modules")
-	list.Env = append(os.Environ(), "LD_PRELOAD="+found.Module)
-	out, err := list.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("zmap with the module: %w: %s", err, strings.TrimSpace(string(out)))
+	if found.Module == "" {
+		return zmap.ModuleName + " is built into this ZMap", nil
 	}
-	for _, name := range strings.Fields(string(out)) {
-		if name == zmap.ModuleName {
-			return name + " in " + found.Module, nil
+	return zmap.ModuleName + " in " + found.Module, nil
+}
+
+// globalIPv6 looks for an address that replies from elsewhere can reach.
+func globalIPv6() (string, error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", err
+	}
+	for _, a := range addresses {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() == nil && ip.IP.IsGlobalUnicast() && !ip.IP.IsPrivate() {
+			return ip.IP.String(), nil
 		}
 	}
-	return "", fmt.Errorf("%s does not load into %s", found.Module, found.Path)
+	return "", errors.New("no interface has a global one")
 }
 
 func sysctlIs(name, want string) (string, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -48,8 +49,21 @@ func portOf(c *cli.Context) (uint16, error) {
 
 func probeOf(c *cli.Context) (string, error) {
 	probe := c.String("probe")
-	if !slices.Contains([]string{zmap.ProbeV0, zmap.ProbeV1, zmap.ProbePlain}, probe) {
-		return "", usageErrorf("--probe %s: it is v0, v1 or plain", probe)
+	if !slices.Contains(zmap.Probes, probe) {
+		return "", usageErrorf("--probe %s: it is v0, v1, plain or canary", probe)
 	}
 	return probe, nil
+}
+
+// sourceOf is the address that --source-ip names; it is not valid if there is none.
+func sourceOf(c *cli.Context) (netip.Addr, error) {
+	text := c.String("source-ip")
+	if text == "" {
+		return netip.Addr{}, nil
+	}
+	source, err := netip.ParseAddr(text)
+	if err != nil || source.Zone() != "" {
+		return netip.Addr{}, usageErrorf("--source-ip %s: it is an IPv4 or IPv6 address", text)
+	}
+	return source, nil
 }

@@ -31,7 +31,7 @@ func ingestCommand() *cli.Command {
 		Flags: []cli.Flag{
 			datasetFlag(),
 			&cli.UintFlag{Name: "port", Usage: "target `PORT` of the scan", DefaultText: "as the rows say"},
-			&cli.StringFlag{Name: "probe", Usage: "MP_CAPABLE that was sent: `v0|v1|plain`", DefaultText: "as the rows say"},
+			&cli.StringFlag{Name: "probe", Usage: "what the SYNs carried: `v0|v1|plain|canary`", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "family", Usage: "address family: `ipv4|ipv6`", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "date", Usage: "UTC date on which the scan began, `YYYY-MM-DD`", DefaultText: "as the rows say"},
 			formatFlag(),

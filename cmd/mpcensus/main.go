@@ -68,6 +68,7 @@ func newApp() *cli.App {
 			"  mpcensus classify --dataset census\n" +
 			"  mpcensus report --dataset census --out figures",
 		Commands: []*cli.Command{
+			targetsCommand(),
 			scanCommand(),
 			ingestCommand(),
 			classifyCommand(),
@@ -85,13 +86,27 @@ func newApp() *cli.App {
 	return app
 }
 
-// refuseWrongUsage makes commands answer unknown flags with one line.
+// refuseWrongUsage makes commands answer unknown and misplaced flags with one line.
 func refuseWrongUsage(commands []*cli.Command) {
 	for _, command := range commands {
 		command.OnUsageError = usageError
 		command.HideHelpCommand = true
+		// What stands behind "--" is somebody else's command line.
+		if command.Subcommands == nil && !strings.HasPrefix(command.ArgsUsage, "--") {
+			command.Before = flagsFirst
+		}
 		refuseWrongUsage(command.Subcommands)
 	}
+}
+
+// flagsFirst refuses flags behind arguments, which would be taken for arguments, and missed.
+func flagsFirst(c *cli.Context) error {
+	for _, arg := range c.Args().Slice() {
+		if len(arg) > 1 && arg[0] == '-' {
+			return usageErrorf("%s stands behind %s: flags come before arguments", arg, c.Args().First())
+		}
+	}
+	return nil
 }
 
 // noSuchCommand is what a command does whose arguments name none of its subcommands.

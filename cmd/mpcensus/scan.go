@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,21 +26,24 @@ func scanCommand() *cli.Command {
 		ArgsUsage: "[ADDRESS|CIDR]...",
 		Description: "Needs raw sockets. Interface, source address and next hop are found out unless named.\n" +
 			"Addresses on the blocklist are never probed; the default is IANA's special-purpose registries.\n\n" +
-			"Example, a hitlist at 10,000 probes a second:\n\n" +
-			"  mpcensus scan --dataset census --port 443 --probe v1 --rate 10000 --blocklist my.conf --targets hitlist.txt",
+			"Examples, a hitlist of either family at 10,000 probes a second, and a campaign that tells how targets\n" +
+			"treat what they do not know:\n\n" +
+			"  mpcensus scan --dataset census --port 443 --probe v1 --rate 10000 --blocklist my.conf --targets hitlist.txt\n" +
+			"  mpcensus scan --dataset census --port 443 --paired --targets hitlist.targets",
 		Flags: []cli.Flag{
 			datasetFlag(),
 			formatFlag(),
-			&cli.StringFlag{Name: "targets", Usage: "`FILE` of addresses and CIDRs, one a line"},
+			&cli.StringFlag{Name: "targets", Usage: "target `FILE` (see mpcensus targets), or a hitlist: addresses and CIDRs, one a line"},
 			&cli.UintFlag{Name: "port", Usage: "target TCP `PORT` (required)", DefaultText: "none"},
-			&cli.StringFlag{Name: "probe", Usage: "MP_CAPABLE to send, `v0|v1|plain`: of RFC 6824, of RFC 8684, or none", Value: "v1"},
+			&cli.StringFlag{Name: "probe", Usage: "what the SYN carries, `v0|v1|plain|canary`: MP_CAPABLE of RFC 6824 or RFC 8684, nothing, or an option that nobody knows", Value: zmap.ProbeV1},
+			&cli.BoolFlag{Name: "paired", Usage: "send plain, v0, v1 and canary probes, one kind after the other, as one campaign"},
 			&cli.StringFlag{Name: "probe-args", Usage: "further `ARGUMENTS` of the probe module, such as key=static:0011223344556677"},
 			&cli.StringFlag{Name: "interface", Usage: "network interface `NAME`", DefaultText: "the one towards the targets"},
 			&cli.StringFlag{Name: "source-ip", Usage: "source `ADDRESS`", DefaultText: "the interface's"},
 			&cli.StringFlag{Name: "gateway-mac", Usage: "`MAC` address of the next hop", DefaultText: "as the kernel knows it"},
 			&cli.UintFlag{Name: "rate", Usage: "`PROBES` a second", Value: 1000},
 			&cli.UintFlag{Name: "cooldown", Usage: "`SECONDS` to wait for replies after the last probe", Value: 8},
-			&cli.StringFlag{Name: "blocklist", Usage: "`FILE` of CIDRs never to probe", DefaultText: "special-purpose addresses"},
+			&cli.StringFlag{Name: "blocklist", Usage: "`FILE` of addresses and CIDRs never to probe", DefaultText: "special-purpose addresses"},
 			&cli.UintFlag{Name: "shards", Usage: "`NUMBER` of machines that share the scan", Value: 1},
 			&cli.UintFlag{Name: "shard", Usage: "`INDEX` of this machine, from 0"},
 			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that orders the targets, the same on all machines; required with --shards", DefaultText: "random"},
@@ -49,6 +51,19 @@ func scanCommand() *cli.Command {
 		},
 		Action: scan,
 	}
+}
+
+// pairedProbes are the scans of a campaign, in their order: the control first.
+var pairedProbes = []string{zmap.ProbePlain, zmap.ProbeV0, zmap.ProbeV1, zmap.ProbeCanary}
+
+// scanRun is what all scans of one command have in common.
+type scanRun struct {
+	c        *cli.Context
+	format   dataset.Format
+	zmap     zmap.Installation
+	spec     zmap.Scan // Probe and, after the first scan, Seed differ
+	targets  scanTargets
+	campaign string // empty: none
 }
 
 func scan(c *cli.Context) error {
@@ -59,52 +74,76 @@ func scan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	format, err := formatOf(c)
-	if err != nil {
+	run := scanRun{c: c, spec: spec}
+	if run.format, err = formatOf(c); err != nil {
 		return err
 	}
-	installation, err := zmap.Find(c.String("zmap"))
-	if err != nil {
+	if run.zmap, err = zmap.Find(c.String("zmap")); err != nil {
 		return err
 	}
-	if installation.Version != zmap.SupportedVersion {
-		return fmt.Errorf("%s is ZMap %s, but the probe module is made for %s: name another with --zmap PATH",
-			installation.Path, installation.Version, zmap.SupportedVersion)
+	if run.targets, err = targetsOf(c); err != nil {
+		return err
 	}
-	if spec.Blocklist == "" {
-		file, err := writeDefaultBlocklist()
-		if err != nil {
-			return err
+	defer run.targets.remove()
+	if run.spec.SourceIP.IsValid() && run.spec.SourceIP.Is4() != run.targets.first.Is4() {
+		return usageErrorf("--source-ip %s: the targets are of the other family, as %s is", run.spec.SourceIP, run.targets.first)
+	}
+	run.spec.Targets, run.spec.TargetFile, run.spec.Blocklist = run.targets.permuted, run.targets.file, run.targets.blocklist
+	if err := completeRoute(&run.spec, run.targets.first); err != nil {
+		return err
+	}
+	if err := dataset.CheckWritable(c.String("dataset")); err != nil {
+		return err
+	}
+	if !c.Bool("paired") {
+		return run.scan(c.String("probe"))
+	}
+	run.campaign = fmt.Sprintf("%s-%s-%d", time.Now().UTC().Format("20060102T150405.000000Z"), run.targets.family(), spec.Port)
+	for i, probe := range pairedProbes {
+		if err := run.scan(probe); err != nil {
+			return fmt.Errorf("%s scan, %d of %d in campaign %s: %w", probe, i+1, len(pairedProbes), run.campaign, err)
 		}
-		defer os.Remove(file)
-		spec.Blocklist = file
 	}
-	if err := completeRoute(&spec); err != nil {
-		return err
-	}
+	fmt.Fprintf(c.App.Writer, "campaign %s: %d scans\n", run.campaign, len(pairedProbes))
+	return nil
+}
 
+// scan runs ZMap once and adds what comes of it to the dataset.
+func (run *scanRun) scan(probe string) error {
+	c := run.c
+	run.spec.Probe = probe
 	// A scan that cannot store its replies must end.
 	ctx, stopZMap := context.WithCancel(c.Context)
 	defer stopZMap()
 	status := newStatusLine()
 	defer status.done()
-	process, err := zmap.Start(ctx, installation, spec, status.update, status.message)
+	process, err := zmap.Start(ctx, run.zmap, run.spec, status.update, status.message)
 	if c.Context.Err() != nil {
 		return errors.New("interrupted before a probe was sent")
 	}
 	if err != nil {
 		return err
 	}
-	status.message(fmt.Sprintf("scanning port %d with %s probes from %s on %s", spec.Port, spec.Probe, spec.SourceIP, spec.Interface))
+	run.spec.Seed = process.Seed // of the campaign's other scans too
+	if process.NothingToSend {
+		status.message(fmt.Sprintf("nothing to send: none of the few targets is in shard %d of %d", run.spec.Shard, run.spec.Shards))
+	} else {
+		status.message(fmt.Sprintf("scanning port %d with %s probes from %s on %s", run.spec.Port, probe, run.spec.SourceIP, run.spec.Interface))
+	}
 
-	end := sync.OnceValues(func() (ingest.Provenance, error) { return provenance(process, installation, spec) })
+	var counts zmap.Counts
+	end := sync.OnceValues(func() (ingest.Provenance, error) {
+		p, err := run.provenance(process)
+		counts = p.Counts
+		return p, err
+	})
 	// The rows end when ZMap does: an interrupt goes to ZMap, and what it had printed is still read.
 	summary, err := ingest.Run(context.WithoutCancel(ctx), process.Rows, ingest.Params{
 		Dataset:     c.String("dataset"),
-		Format:      format,
-		Port:        spec.Port,
-		Probe:       spec.Probe,
-		Family:      dataset.IPv4,
+		Format:      run.format,
+		Port:        run.spec.Port,
+		Probe:       probe,
+		Family:      run.targets.family(),
 		Date:        process.Started.UTC().Format(time.DateOnly),
 		ToolVersion: version,
 		Provenance: func(ended error) ingest.Provenance {
@@ -120,6 +159,9 @@ func scan(c *cli.Context) error {
 		stopZMap()
 	}
 	_, zmapErr := end()
+	for _, warning := range lossWarnings(counts, run.spec.Interface) {
+		status.message(warning)
+	}
 	status.done()
 	if summary.ScanID != "" {
 		fmt.Fprintln(c.App.Writer, summaryText(summary))
@@ -136,63 +178,73 @@ func scan(c *cli.Context) error {
 }
 
 // provenance waits for ZMap to end and says what is known of its run.
-func provenance(process *zmap.Process, installation zmap.Installation, spec zmap.Scan) (ingest.Provenance, error) {
-	metadata, err := process.Wait()
+func (run *scanRun) provenance(process *zmap.Process) (ingest.Provenance, error) {
+	result, err := process.Wait()
 	p := ingest.Provenance{
 		Started:       process.Started,
 		Finished:      time.Now(),
 		Complete:      err == nil,
-		ZMapVersion:   installation.Version,
+		ZMapVersion:   run.zmap.Version,
 		ZMapArguments: process.Arguments,
 		Seed:          sql.Null[uint64]{V: process.Seed, Valid: true},
+		Campaign:      run.campaign,
+		TargetsSHA256: run.targets.sha256,
+		Targets:       result.Targets,
+		Counts:        result.Counts,
 	}
-	if err == nil {
-		p.ProbesSent = sql.Null[uint64]{V: metadata.Sent, Valid: true}
-		// ZMap counts the targets of all shards, not of this one.
-		p.Targets = sql.Null[uint64]{V: metadata.Targets, Valid: spec.Shards == 1}
+	if run.targets.count > 0 {
+		p.Targets = sql.Null[uint64]{V: run.targets.count, Valid: true}
 	}
 	return p, err
 }
 
-// scanSpec reads and checks the command line.
+// lossWarnings tell of probes and replies that were lost on this machine, and what to do about it.
+func lossWarnings(n zmap.Counts, iface string) []string {
+	var warnings []string
+	warn := func(count sql.Null[uint64], format string, args ...any) {
+		if count.V > 0 {
+			warnings = append(warnings, fmt.Sprintf("warning: "+format, append([]any{count.V}, args...)...))
+		}
+	}
+	warn(n.SendFailures, "%d probes could not be sent, so their targets were not probed: lower --rate, or lengthen the queue (ip link set %s txqueuelen 10000)", iface)
+	warn(n.KernelDrops, "the kernel dropped %d packets before ZMap read them, replies may be among them: lower --rate, or leave the machine more CPU time")
+	warn(n.InterfaceDrops, "interface %[2]s dropped %[1]d packets, replies may be among them: lower --rate, or enlarge its receive ring (ethtool -G %[2]s rx 4096)", iface)
+	return warnings
+}
+
+// scanSpec reads and checks what the command line says of a scan, but for its targets.
 func scanSpec(c *cli.Context) (zmap.Scan, error) {
 	spec := zmap.Scan{
-		Targets:     c.Args().Slice(),
-		TargetsFile: c.String("targets"),
-		ProbeArgs:   c.String("probe-args"),
-		Interface:   c.String("interface"),
-		SourceIP:    c.String("source-ip"),
-		GatewayMAC:  c.String("gateway-mac"),
-		Rate:        c.Uint("rate"),
-		Cooldown:    c.Uint("cooldown"),
-		Blocklist:   c.String("blocklist"),
-		Shards:      c.Uint("shards"),
-		Shard:       c.Uint("shard"),
-		Seed:        c.Uint64("seed"),
-	}
-	if len(spec.Targets) == 0 && spec.TargetsFile == "" {
-		return spec, usageErrorf("no targets: name addresses, CIDRs or --targets FILE")
-	}
-	if len(spec.Targets) > 0 && spec.TargetsFile != "" {
-		return spec, usageErrorf("targets are named both as arguments and by --targets %s: choose one", spec.TargetsFile)
-	}
-	for _, target := range spec.Targets {
-		if _, err := parseTarget(target); err != nil {
-			return spec, usageErrorf("%v", err)
-		}
+		ProbeArgs:  c.String("probe-args"),
+		Interface:  c.String("interface"),
+		GatewayMAC: c.String("gateway-mac"),
+		Rate:       c.Uint("rate"),
+		Cooldown:   c.Uint("cooldown"),
+		Shards:     c.Uint("shards"),
+		Shard:      c.Uint("shard"),
+		Seed:       c.Uint64("seed"),
 	}
 	var err error
 	if spec.Port, err = portOf(c); err != nil {
 		return spec, err
 	}
-	if spec.Probe, err = probeOf(c); err != nil {
+	if _, err = probeOf(c); err != nil {
+		return spec, err
+	}
+	if c.Bool("paired") && c.IsSet("probe") {
+		return spec, usageErrorf("--paired sends every kind of probe: leave out --probe %s", c.String("probe"))
+	}
+	if (c.Bool("paired") || c.String("probe") == zmap.ProbePlain) && slices.Contains(strings.Split(spec.ProbeArgs, ","), "canary=on") {
+		return spec, usageErrorf("--probe-args canary=on makes canary probes of plain ones: say --probe canary or, for all kinds, --paired")
+	}
+	if spec.SourceIP, err = sourceOf(c); err != nil {
 		return spec, err
 	}
 	if spec.Rate == 0 {
 		return spec, usageErrorf("--rate 0: ZMap would send as fast as it can; name a rate")
 	}
-	if spec.Rate > math.MaxInt32 || spec.Cooldown > math.MaxInt32 {
-		return spec, usageErrorf("--rate %d, --cooldown %d: ZMap takes numbers up to %d", spec.Rate, spec.Cooldown, math.MaxInt32)
+	if spec.Rate > math.MaxInt32 || spec.Cooldown >= math.MaxInt32 {
+		return spec, usageErrorf("--rate %d, --cooldown %d: ZMap takes numbers below %d", spec.Rate, spec.Cooldown, math.MaxInt32)
 	}
 	if spec.Shards > 254 || spec.Shard >= spec.Shards {
 		return spec, usageErrorf("--shard %d of --shards %d: there can be 254 shards, counted from 0", spec.Shard, spec.Shards)
@@ -204,111 +256,24 @@ func scanSpec(c *cli.Context) (zmap.Scan, error) {
 	if spec.Seed > math.MaxInt64 {
 		return spec, usageErrorf("--seed %d: ZMap takes seeds up to %d", spec.Seed, int64(math.MaxInt64))
 	}
-	if c.IsSet("blocklist") {
-		if err := checkBlocklist(spec.Blocklist); err != nil {
-			return spec, fmt.Errorf("no scan without a blocklist: %w", err)
-		}
-	}
 	return spec, nil
 }
 
-// checkBlocklist refuses a file that blocks nothing: ZMap takes even a folder for an empty list.
-func checkBlocklist(name string) error {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(text)) {
-		entry, _, _ := strings.Cut(line, "#")
-		if strings.TrimSpace(entry) != "" {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s has no entry", name)
-}
-
-// parseTarget reads an IPv4 address or CIDR and returns its first address.
-func parseTarget(text string) (netip.Addr, error) {
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		var prefix netip.Prefix
-		if prefix, err = netip.ParsePrefix(text); err != nil {
-			return netip.Addr{}, fmt.Errorf("target %q is neither an address nor a CIDR", text)
-		}
-		addr = prefix.Addr()
-	}
-	if !addr.Is4() {
-		return netip.Addr{}, fmt.Errorf("target %q: only IPv4 can be scanned", text)
-	}
-	return addr, nil
-}
-
 // completeRoute finds out what the user did not say of the way to the targets.
-func completeRoute(spec *zmap.Scan) error {
-	if spec.Interface != "" && spec.SourceIP != "" && spec.GatewayMAC != "" {
+func completeRoute(spec *zmap.Scan, target netip.Addr) error {
+	if spec.Interface != "" && spec.SourceIP.IsValid() && spec.GatewayMAC != "" {
 		return nil
 	}
-	target, err := firstTarget(*spec)
-	if err != nil {
-		return err
-	}
-	route, err := zmap.FindRoute(target)
+	route, err := zmap.FindRoute(target, spec.Interface)
 	if err != nil && !(errors.Is(err, zmap.ErrNoNextHop) && spec.GatewayMAC != "") {
 		return err
 	}
-	if spec.Interface != "" && spec.Interface != route.Interface {
-		return fmt.Errorf("packets to %s leave by %s: with --interface %s name --source-ip and --gateway-mac too",
-			target, route.Interface, spec.Interface)
-	}
-	if spec.Interface == "" {
-		spec.Interface = route.Interface
-	}
-	if spec.SourceIP == "" {
-		spec.SourceIP = route.Source.String()
+	spec.Interface = route.Interface
+	if !spec.SourceIP.IsValid() {
+		spec.SourceIP = route.Source
 	}
 	if spec.GatewayMAC == "" {
 		spec.GatewayMAC = route.GatewayMAC
 	}
 	return nil
-}
-
-// firstTarget is the address whose route stands for all targets.
-func firstTarget(spec zmap.Scan) (netip.Addr, error) {
-	if len(spec.Targets) > 0 {
-		return parseTarget(spec.Targets[0])
-	}
-	file, err := os.Open(spec.TargetsFile)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for number := 1; lines.Scan(); number++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
-		target, err := parseTarget(text)
-		if err != nil {
-			return netip.Addr{}, fmt.Errorf("%s:%d: %w", spec.TargetsFile, number, err)
-		}
-		return target, nil
-	}
-	if err := lines.Err(); err != nil {
-		return netip.Addr{}, fmt.Errorf("%s: %w", spec.TargetsFile, err)
-	}
-	return netip.Addr{}, fmt.Errorf("%s names no target", spec.TargetsFile)
-}
-
-func writeDefaultBlocklist() (name string, err error) {
-	file, err := os.CreateTemp("", "mpcensus-blocklist-*.conf")
-	if err != nil {
-		return "", err
-	}
-	if _, err := file.Write(zmap.DefaultBlocklist); err != nil {
-		file.Close()
-		os.Remove(file.Name())
-		return "", err
-	}
-	return file.Name(), file.Close()
 }

@@ -93,3 +93,35 @@ func TestLeftovers(t *testing.T) {
 		t.Errorf("left: %s", got)
 	}
 }
+
+// A dataset that cannot be written is known before anything is made.
+func TestCheckWritable(t *testing.T) {
+	dir := t.TempDir()
+	if err := CheckWritable(filepath.Join(dir, "new", "and", "deep")); err != nil {
+		t.Error(err)
+	}
+	if err := CheckWritable(dir); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("made %v, %v", entries, err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, filepath.Join(file, "census")} {
+		if err := CheckWritable(path); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	readOnly := filepath.Join(dir, "read-only")
+	if err := os.Mkdir(readOnly, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 { // root may write anywhere
+		if err := CheckWritable(filepath.Join(readOnly, "census")); err == nil {
+			t.Error("a folder that cannot be written")
+		}
+	}
+}

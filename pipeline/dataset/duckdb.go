@@ -30,9 +30,9 @@ type DuckDBOptions struct {
 //go:embed views.sql
 var viewsSQL string
 
-// OpenDuckDB opens an in-memory DuckDB with the tables of the dataset in dir as views: replies, hosts
-// and scans, their partition keys as columns. A table of which there is no file yet is an empty view
-// with its documented columns. replies also has file_index and file_row_number, by which its rows
+// OpenDuckDB opens an in-memory DuckDB with the tables of the dataset in dir as views: replies, hosts,
+// treatments and scans, their partition keys as columns. A table of which there is no file yet is an
+// empty view with its documented columns. replies also has file_index and file_row_number, by which its rows
 // stand in the order that ZMap printed them.
 //
 // The database is one connection, so that temporary tables and settings hold for all statements. It

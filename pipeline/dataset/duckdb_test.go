@@ -57,7 +57,7 @@ func texts(t *testing.T, db *sql.DB, query string) (got []string) {
 
 func TestViewsOfEmptyDataset(t *testing.T) {
 	db := openTest(t, filepath.Join(t.TempDir(), "absent"))
-	for _, table := range []string{"replies", "hosts", "scans"} {
+	for _, table := range []string{"replies", "hosts", "treatments", "scans"} {
 		if got := texts(t, db, "SELECT count(*)::VARCHAR FROM "+table); got[0] != "0" {
 			t.Errorf("%s: %s rows", table, got[0])
 		}
@@ -65,7 +65,7 @@ func TestViewsOfEmptyDataset(t *testing.T) {
 	got := texts(t, db, "SELECT column_name || ' ' || column_type FROM (DESCRIBE hosts)")
 	want := []string{
 		"scan_id VARCHAR", "target VARCHAR", "verdict VARCHAR", "reasons VARCHAR[]", "sender_key UBIGINT",
-		"key_weight UTINYINT", "key_distance UTINYINT", "replies UINTEGER",
+		"key_weight UTINYINT", "key_distance UTINYINT", "canary VARCHAR", "replies UINTEGER",
 		"date VARCHAR", "family VARCHAR", "port USMALLINT", "probe VARCHAR",
 	}
 	if !slices.Equal(got, want) {
@@ -99,6 +99,10 @@ func TestViewsOfFiles(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
+	}
+	// Columns of the contract that no file has, being older, are there and NULL.
+	if got := texts(t, db, "SELECT concat(count(*), ' ', count(canary), ' ', typeof(any_value(canary))) FROM replies"); got[0] != "2 0 VARCHAR" {
+		t.Errorf("a column that no file has: %q", got)
 	}
 }
 

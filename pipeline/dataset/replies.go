@@ -55,6 +55,8 @@ type replyColumns struct {
 	keyWeight      *array.Uint8Builder
 	keyDistance    *array.Uint8Builder
 	echo           *array.BooleanBuilder
+	sentCanary     *array.Uint32Builder
+	canary         *array.StringBuilder
 	responder      *array.StringBuilder
 	icmpType       *array.Uint8Builder
 	icmpCode       *array.Uint8Builder
@@ -96,6 +98,8 @@ func bindReplies(batch *array.RecordBuilder) (replyColumns, error) {
 		keyWeight:      builder[*array.Uint8Builder](c, "key_weight"),
 		keyDistance:    builder[*array.Uint8Builder](c, "key_distance"),
 		echo:           builder[*array.BooleanBuilder](c, "echo"),
+		sentCanary:     builder[*array.Uint32Builder](c, "sent_canary"),
+		canary:         builder[*array.StringBuilder](c, "canary"),
 		responder:      builder[*array.StringBuilder](c, "responder"),
 		icmpType:       builder[*array.Uint8Builder](c, "icmp_type"),
 		icmpCode:       builder[*array.Uint8Builder](c, "icmp_code"),
@@ -168,12 +172,7 @@ func (f *repliesFile) append(row *zmap.Row) error {
 	}
 
 	m := &row.MPCapable
-	if m.Presence == "" {
-		c.mptcp.AppendNull()
-	} else {
-		c.mptcp.Append(string(m.Presence))
-		size += len(m.Presence)
-	}
+	size += appendText(c.mptcp, string(m.Presence))
 	appendNull(c.mptcpVersion, m.Version)
 	appendNull(c.mptcpFlags, m.Flags)
 	appendNull(c.mptcpLength, m.Length)
@@ -187,6 +186,9 @@ func (f *repliesFile) append(row *zmap.Row) error {
 	}
 	appendNull(c.keyDistance, distance)
 	appendNull(c.echo, echo(f.partition.Probe, m, row.SentKey))
+
+	appendNull(c.sentCanary, row.SentCanary)
+	size += appendText(c.canary, string(row.Canary))
 
 	size += appendAddress(c.responder, row.Responder)
 	appendNull(c.icmpType, row.ICMPType)
@@ -221,6 +223,16 @@ func appendNull[T any](b interface {
 	} else {
 		b.AppendNull()
 	}
+}
+
+// appendText returns the length of the text; an empty one is NULL.
+func appendText(b *array.StringBuilder, text string) int {
+	if text == "" {
+		b.AppendNull()
+	} else {
+		b.Append(text)
+	}
+	return len(text)
 }
 
 func appendBytes(b *array.BinaryBuilder, v []byte) {

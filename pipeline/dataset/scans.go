@@ -13,6 +13,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
 // Scan is the row of `scans` on one scan: where it came from and what was counted. Zero times,
@@ -28,8 +30,10 @@ type Scan struct {
 	StaticKey     sql.Null[uint64]
 	Input         string
 	InputSHA256   string
+	Campaign      string
+	TargetsSHA256 string
 	Targets       sql.Null[uint64]
-	ProbesSent    sql.Null[uint64]
+	Counts        zmap.Counts
 	RowsRead      uint64
 	RowsKept      uint64
 	RowsRejected  uint64
@@ -53,7 +57,7 @@ func createScans(dir string, format Format) (*tableFile, error) {
 // appendScan adds the one row of the table.
 func appendScan(table *tableFile, scanID string, s Scan) error {
 	c := &columnBuilders{batch: table.batch, bound: map[string]bool{}}
-	size := len(scanID) + len(s.ToolVersion) + len(s.ZMapVersion) + len(s.Input) + len(s.InputSHA256)
+	size := len(scanID) + len(s.ToolVersion) + len(s.ZMapVersion) + len(s.Input) + len(s.InputSHA256) + len(s.Campaign) + len(s.TargetsSHA256)
 
 	arguments := builder[*array.ListBuilder](c, "zmap_arguments")
 	text := func(name string) *array.StringBuilder { return builder[*array.StringBuilder](c, name) }
@@ -61,8 +65,21 @@ func appendScan(table *tableFile, scanID string, s Scan) error {
 	started := builder[*array.TimestampBuilder](c, "started")
 	finished := builder[*array.TimestampBuilder](c, "finished")
 	complete := builder[*array.BooleanBuilder](c, "complete")
-	id, tool, zmap, input, digest := text("scan_id"), text("tool_version"), text("zmap_version"), text("input"), text("input_sha256")
-	seed, key, targets, sent := number("seed"), number("static_key"), number("targets"), number("probes_sent")
+	id, tool, zmapVersion, input, digest := text("scan_id"), text("tool_version"), text("zmap_version"), text("input"), text("input_sha256")
+	campaign, targetsDigest := text("campaign"), text("targets_sha256")
+	seed, key := number("seed"), number("static_key")
+	n := &s.Counts
+	counts := map[*array.Uint64Builder]sql.Null[uint64]{
+		number("targets"):              s.Targets,
+		number("probes_sent"):          n.ProbesSent,
+		number("send_failures"):        n.SendFailures,
+		number("received"):             n.Received,
+		number("invalid"):              n.Invalid,
+		number("kernel_drops"):         n.KernelDrops,
+		number("interface_drops"):      n.InterfaceDrops,
+		number("duplicates"):           n.Duplicates,
+		number("answered_in_cooldown"): n.AnsweredInCooldown,
+	}
 	read, kept, rejected := number("rows_read"), number("rows_kept"), number("rows_rejected")
 	if err := c.done(); err != nil {
 		return err
@@ -73,7 +90,7 @@ func appendScan(table *tableFile, scanID string, s Scan) error {
 	appendNull(finished, timestamp(s.Finished))
 	complete.Append(s.Complete)
 	tool.Append(s.ToolVersion)
-	appendNull(zmap, sql.Null[string]{V: s.ZMapVersion, Valid: s.ZMapVersion != ""})
+	appendText(zmapVersion, s.ZMapVersion)
 	arguments.Append(s.ZMapArguments != nil)
 	for _, a := range s.ZMapArguments {
 		arguments.ValueBuilder().(*array.StringBuilder).Append(a)
@@ -81,10 +98,13 @@ func appendScan(table *tableFile, scanID string, s Scan) error {
 	}
 	appendNull(seed, s.Seed)
 	appendNull(key, s.StaticKey)
-	appendNull(input, sql.Null[string]{V: s.Input, Valid: s.Input != ""})
+	appendText(input, s.Input)
 	digest.Append(s.InputSHA256)
-	appendNull(targets, s.Targets)
-	appendNull(sent, s.ProbesSent)
+	appendText(campaign, s.Campaign)
+	appendText(targetsDigest, s.TargetsSHA256)
+	for column, count := range counts {
+		appendNull(column, count)
+	}
 	read.Append(s.RowsRead)
 	kept.Append(s.RowsKept)
 	rejected.Append(s.RowsRejected)

@@ -11,11 +11,12 @@ import (
 	"github.com/mpcensus/mpcensus/schemas"
 )
 
-// Tables. A scan fills the first two, classify the third.
+// Tables. A scan fills the first two, classify the others.
 const (
-	RepliesTable = "replies"
-	ScansTable   = "scans"
-	HostsTable   = "hosts"
+	RepliesTable    = "replies"
+	ScansTable      = "scans"
+	HostsTable      = "hosts"
+	TreatmentsTable = "treatments"
 )
 
 // contract is schemas/tables.yaml.

@@ -45,6 +45,7 @@ var encodings = map[string]encoding{
 	"window_scale":   {dictionary: true},
 	"option_order":   {dictionary: true},
 	"mptcp":          {dictionary: true},
+	"canary":         {dictionary: true},
 	"mptcp_version":  {dictionary: true},
 	"mptcp_flags":    {dictionary: true},
 	"mptcp_length":   {dictionary: true},
@@ -65,9 +66,10 @@ var encodings = map[string]encoding{
 	"quote":       {as: parquet.Encodings.DeltaLengthByteArray},
 
 	// Random bits.
-	"seqnum":     {raw: true},
-	"acknum":     {raw: true},
-	"sender_key": {raw: true},
+	"seqnum":      {raw: true},
+	"acknum":      {raw: true},
+	"sender_key":  {raw: true},
+	"sent_canary": {raw: true},
 }
 
 // tableFile writes the rows of one table into one file, batch by batch.

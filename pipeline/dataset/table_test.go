@@ -131,7 +131,7 @@ func hostileRow(random *rand.Rand, quote int) *zmap.Row {
 			MSS: u16(), WindowScale: u8(), TSValue: u32(), TSEcho: u32(), Order: string(order),
 		},
 		MPCapable: mptcp.MPCapable{Presence: mptcp.Capable, Version: u8(), Flags: u8(), Length: u8(), Key: u64()},
-		SentKey:   u64(), ICMPType: u8(), ICMPCode: u8(), Quote: bytes(quote),
+		SentKey:   u64(), SentCanary: u32(), Canary: mptcp.CanaryMirrored, ICMPType: u8(), ICMPCode: u8(), Quote: bytes(quote),
 	}
 }
 

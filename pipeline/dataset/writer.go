@@ -14,7 +14,11 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
@@ -80,6 +84,26 @@ func (w *Writer) Begin(p Partition, scanID string) error {
 	return nil
 }
 
+// CheckWritable says whether a dataset can be written to, or made, in a folder. It makes nothing.
+func CheckWritable(dir string) error {
+	for folder := dir; ; folder = filepath.Dir(folder) {
+		err := unix.Faccessat(unix.AT_FDCWD, folder, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		if err == nil {
+			var info fs.FileInfo
+			if info, err = os.Stat(folder); err == nil && !info.IsDir() {
+				err = unix.ENOTDIR
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) && folder != filepath.Dir(folder) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("dataset %s: %s: %w", dir, folder, err)
+		}
+		return nil
+	}
+}
+
 // ScanID is the scan's name, once it has begun.
 func (w *Writer) ScanID() string { return w.scanID }
 
@@ -131,9 +155,11 @@ func (w *Writer) Commit(s Scan) error {
 				w.scanID, ErrExists, path)
 		}
 		if stored.inputSHA256 != s.InputSHA256 {
-			// Verdicts on what is replaced.
-			if err := removeFile(w.partition.Path(w.dir, HostsTable, w.scanID, Parquet)); err != nil {
-				return err
+			// Conclusions from what is replaced.
+			for _, table := range []string{HostsTable, TreatmentsTable} {
+				if err := removeFile(w.partition.Path(w.dir, table, w.scanID, Parquet)); err != nil {
+					return err
+				}
 			}
 		}
 	}

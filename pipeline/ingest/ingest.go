@@ -52,8 +52,10 @@ type Provenance struct {
 	ZMapVersion   string
 	ZMapArguments []string
 	Seed          sql.Null[uint64]
+	Campaign      string // empty: none
+	TargetsSHA256 string // of the target file, empty if there is none
 	Targets       sql.Null[uint64]
-	ProbesSent    sql.Null[uint64]
+	Counts        zmap.Counts
 }
 
 // Counts are lines of the input. Read is Kept + Rejected.
@@ -281,7 +283,8 @@ func (in *ingestion) commit(provenance *Provenance, toEnd bool, digest string) e
 		s.Started, s.Finished = provenance.Started, provenance.Finished
 		s.Complete = toEnd && provenance.Complete
 		s.ZMapVersion, s.ZMapArguments = provenance.ZMapVersion, provenance.ZMapArguments
-		s.Seed, s.Targets, s.ProbesSent = provenance.Seed, provenance.Targets, provenance.ProbesSent
+		s.Seed, s.Targets, s.Counts = provenance.Seed, provenance.Targets, provenance.Counts
+		s.Campaign, s.TargetsSHA256 = provenance.Campaign, provenance.TargetsSHA256
 	}
 	in.summary.Complete = s.Complete
 

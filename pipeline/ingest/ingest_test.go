@@ -166,7 +166,9 @@ func TestRun(t *testing.T) {
 	}
 	if got := query[bool](t, dir, `SELECT complete AND rows_read = 1004 AND rows_kept = 1000 AND rows_rejected = 4
 		AND started = '2026-11-23 08:15:00.123456+00' AND finished = '2026-11-23 08:15:00.143436+00'
-		AND static_key IS NULL AND zmap_version IS NULL AND input = 'rows.json' FROM scans`); !got {
+		AND static_key IS NULL AND zmap_version IS NULL AND input = 'rows.json'
+		AND campaign IS NULL AND targets_sha256 IS NULL AND coalesce(targets, probes_sent, send_failures, received, invalid,
+			kernel_drops, interface_drops, duplicates, answered_in_cooldown) IS NULL FROM scans`); !got {
 		t.Error("scans is wrong")
 	}
 	if got := query[bool](t, dir, `SELECT count(*) = 1000 AND count(sender_key) = 625 AND count(*) FILTER (echo) = 125
@@ -234,6 +236,17 @@ func TestAgainAfterBreakingOff(t *testing.T) {
 			}
 			if err := broken(len(rows) / 2); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatal(err)
+			}
+			// Conclusions from the half, which must go with it.
+			for name := range tree(t, dir) {
+				if scan, ok := strings.CutPrefix(name, dataset.ScansTable+"/"); ok {
+					for _, table := range []string{dataset.HostsTable, dataset.TreatmentsTable} {
+						path := filepath.Join(dir, table, strings.TrimSuffix(scan, filepath.Ext(scan))+".parquet")
+						if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
 			}
 			half := tree(t, dir)
 			if err := broken(len(rows) / 4); !errors.Is(err, dataset.ErrExists) || !same(half, tree(t, dir)) {
@@ -312,6 +325,8 @@ func TestParamsAgainstRows(t *testing.T) {
 		{"foreign port", row + stock + strings.ReplaceAll(stock, "443", "80"), nil, "20261123T081500.000000Z-ipv4-443-v1", 2, ""},
 		{"foreign family", row + `{"saddr":"2001:db8::1","classification":"rst"}`, nil, "20261123T081500.000000Z-ipv4-443-v1", 1, ""},
 		{"foreign probe", row + strings.ReplaceAll(row, "v1", "v0"), nil, "20261123T081500.000000Z-ipv4-443-v1", 1, ""},
+		{"canary", strings.ReplaceAll(row, "v1", "canary"), nil, "20261123T081500.000000Z-ipv4-443-canary", 1, ""},
+		{"a canary among v1 probes", row + strings.ReplaceAll(row, "v1", "canary"), nil, "20261123T081500.000000Z-ipv4-443-v1", 1, ""},
 		{"foreign first row", row + strings.ReplaceAll(row, "443", "80"), func(p *Params) { p.Port = 80 }, "20261123T081500.000000Z-ipv4-80-v1", 1, ""},
 	}
 	for _, test := range tests {
@@ -351,6 +366,8 @@ func TestParamsAgainstRows(t *testing.T) {
 	}
 }
 
+func known(n uint64) sql.Null[uint64] { return sql.Null[uint64]{V: n, Valid: true} }
+
 func TestProvenance(t *testing.T) {
 	for what, rows := range map[string][]byte{"replies": generate(10), "no reply": nil} {
 		dir := t.TempDir()
@@ -360,8 +377,13 @@ func TestProvenance(t *testing.T) {
 			return Provenance{
 				Started: start.Add(-time.Second), Finished: start.Add(time.Hour), Complete: true,
 				ZMapVersion: "2.1.1", ZMapArguments: []string{"zmap", "-p", "443", ""},
-				Seed:    sql.Null[uint64]{V: 1<<64 - 1, Valid: true},
-				Targets: sql.Null[uint64]{V: 65536, Valid: true}, ProbesSent: sql.Null[uint64]{V: 65535, Valid: true},
+				Seed:     sql.Null[uint64]{V: 1<<64 - 1, Valid: true},
+				Campaign: "20261123T081459.000000Z-ipv4-443", TargetsSHA256: "e3b0c442",
+				Targets: known(65536),
+				Counts: zmap.Counts{
+					ProbesSent: known(65535), SendFailures: known(1), Received: known(1 << 40),
+					Invalid: known(7), KernelDrops: known(1<<32 - 1), Duplicates: known(0), AnsweredInCooldown: known(3),
+				},
 			}
 		}
 		s, err := Run(t.Context(), bytes.NewReader(rows), p)
@@ -373,6 +395,9 @@ func TestProvenance(t *testing.T) {
 		}
 		if !query[bool](t, dir, `SELECT complete AND zmap_version = '2.1.1' AND zmap_arguments = ['zmap', '-p', '443', '']
 			AND seed = 18446744073709551615 AND targets = 65536 AND probes_sent = 65535 AND input IS NULL
+			AND campaign = '20261123T081459.000000Z-ipv4-443' AND targets_sha256 = 'e3b0c442'
+			AND send_failures = 1 AND received = 1099511627776 AND invalid = 7 AND kernel_drops = 4294967295
+			AND interface_drops IS NULL AND duplicates = 0 AND answered_in_cooldown = 3
 			AND started = '2026-11-23 08:14:59.123456+00' FROM scans`) {
 			t.Errorf("%s: scans is wrong", what)
 		}

@@ -83,6 +83,14 @@ var documentedRows = []map[string]any{
 		"responder": "198.18.255.1", "icmp_type": 3, "icmp_code": 13,
 		"quote": "450000280001000001060000c0000201c61200099c4101bb",
 	},
+	{ // valid-canary-altered.json
+		"time": 1795421700123456, "saddr": "198.18.0.7", "sport": 443, "daddr": "192.0.2.1", "dport": 40001,
+		"ttl": 64, "ipid": 4711, "seqnum": 4294967295, "acknum": 305419896, "window": 65160, "tcp_flags": 18,
+		"classification": "synack", "success": true, "repeat": false, "cooldown": false,
+		"tcp_options": "1e040101fe064d4389ab", "sack_permitted": false, "option_order": "30-254",
+		"mptcp": "capable", "mptcp_version": 1, "mptcp_flags": 1, "mptcp_length": 4, "echo": true,
+		"sent_canary": uint32(0x89abcdef), "canary": "altered",
+	},
 	{ // valid-least.json
 		"saddr": "198.18.0.7", "sport": 443, "classification": "rst", "success": false,
 	},
@@ -116,7 +124,7 @@ func TestReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	var input []byte
-	for _, name := range []string{"v1", "v1-echo", "malformed-option", "rst", "icmp", "least"} {
+	for _, name := range []string{"v1", "v1-echo", "malformed-option", "rst", "icmp", "canary-altered", "least"} {
 		line, err := os.ReadFile(filepath.Join("../../testdata/rows", "valid-"+name+".json"))
 		if err != nil {
 			t.Fatal(err)

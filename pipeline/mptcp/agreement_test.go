@@ -29,7 +29,7 @@ func TestAgreesWithProbeModule(t *testing.T) {
 	for range 200_000 {
 		area := randomArea(random)
 		areas = append(areas, area)
-		fmt.Fprintf(&input, "%x\n", area)
+		fmt.Fprintf(&input, "%x %08x\n", area, uint32(testNonce))
 	}
 	walk := exec.Command(walkOptions)
 	walk.Stdin = &input
@@ -42,16 +42,23 @@ func TestAgreesWithProbeModule(t *testing.T) {
 		t.Fatalf("%d answers to %d option areas", len(lines), len(areas))
 	}
 	seen := map[Presence]int{}
+	canaries := map[Canary]int{}
 	for i, area := range areas {
-		m := Parse(area).MPCapable
+		m, canary := Parse(area).MPCapable, FindCanary(area, testNonce)
 		seen[m.Presence]++
-		if got := text(m); got != lines[i] {
+		canaries[canary]++
+		if got := text(m) + " " + string(canary); got != lines[i] {
 			t.Errorf("options %x: Go %q, C %q", area, got, lines[i])
 		}
 	}
 	for _, p := range []Presence{None, Capable, Malformed, Other} {
 		if seen[p] < 1000 {
 			t.Errorf("only %d random areas are %s: the comparison says little", seen[p], p)
+		}
+	}
+	for _, c := range []Canary{CanaryNone, CanaryMirrored, CanaryAltered} {
+		if canaries[c] < 1000 {
+			t.Errorf("the canary of only %d random areas is %s: the comparison says little", canaries[c], c)
 		}
 	}
 }
@@ -61,6 +68,10 @@ func TestAgreesWithProbeModule(t *testing.T) {
 func randomArea(random *rand.Rand) []byte {
 	var area []byte
 	for random.IntN(6) > 0 {
+		if random.IntN(8) == 0 {
+			area = append(area, experiment(random)...)
+			continue
+		}
 		kinds := []byte{0, 1, 1, 1, 2, 3, 8, 30, 30, 30, 30, 30, 254, byte(random.UintN(256))}
 		kind := kinds[random.IntN(len(kinds))]
 		area = append(area, kind)

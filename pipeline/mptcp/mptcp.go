@@ -80,33 +80,39 @@ type Options struct {
 func Parse(area []byte) Options {
 	o := Options{MPCapable: MPCapable{Presence: None}}
 	order := make([]byte, 0, 64)
-	for i := 0; i < len(area); {
-		kind := area[i]
-		if i > 0 {
+	for len(area) > 0 {
+		option, whole := first(area)
+		if len(order) > 0 {
 			order = append(order, '-')
 		}
-		order = strconv.AppendUint(order, uint64(kind), 10)
-		if kind == kindEOL {
-			break
-		}
-		if kind == kindNOP {
-			i++
-			continue
-		}
-		rest := area[i:]
-		if len(rest) < 2 || rest[1] < 2 || int(rest[1]) > len(rest) {
-			if kind == kindMPTCP {
-				o.MPCapable.addCut(rest)
+		order = strconv.AppendUint(order, uint64(option[0]), 10)
+		if !whole {
+			if option[0] == kindMPTCP {
+				o.MPCapable.addCut(option)
 			}
 			order = append(order, "-!"...)
 			break
 		}
-		option := rest[:rest[1]]
+		if option[0] == kindEOL {
+			break
+		}
 		o.add(option)
-		i += len(option)
+		area = area[len(option):]
 	}
 	o.Order = string(order)
 	return o
+}
+
+// first is the option that a list begins with. When it is not whole, nothing tells where the next one
+// begins: the length byte is missing, below 2 or beyond the list, and option is all that is left.
+func first(area []byte) (option []byte, whole bool) {
+	if area[0] == kindEOL || area[0] == kindNOP {
+		return area[:1], true
+	}
+	if len(area) < 2 || area[1] < 2 || int(area[1]) > len(area) {
+		return area, false
+	}
+	return area[:area[1]], true
 }
 
 // add takes one complete option, kind and length byte included.

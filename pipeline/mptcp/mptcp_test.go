@@ -20,6 +20,8 @@ const vectors = "../../testdata/options"
 type vector struct {
 	options []byte
 	want    MPCapable
+	nonce   sql.Null[uint32] // of our canary, if one was sent
+	canary  Canary
 }
 
 func readVector(t testing.TB, name string) vector {
@@ -60,6 +62,10 @@ func readVector(t testing.TB, name string) vector {
 			v.want.Length = some(uint8(number(10, 8)))
 		case "mptcp_key":
 			v.want.Key = some(number(16, 64))
+		case "nonce":
+			v.nonce = some(uint32(number(16, 32)))
+		case "canary":
+			v.canary = Canary(value)
 		default:
 			t.Fatalf("%s: unknown field %q", name, field)
 		}
@@ -92,6 +98,13 @@ func TestVectors(t *testing.T) {
 			}
 			if !got.Consistent() {
 				t.Errorf("options %x: %+v is not consistent", v.options, got)
+			}
+			if v.nonce.Valid != (v.canary != "") {
+				t.Fatalf("nonce and canary belong together")
+			}
+			if v.nonce.Valid && FindCanary(v.options, v.nonce.V) != v.canary {
+				t.Errorf("options %x, nonce %08x: canary is %q, want %q",
+					v.options, v.nonce.V, FindCanary(v.options, v.nonce.V), v.canary)
 			}
 		})
 	}
@@ -136,13 +149,14 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// model is the rule once more, as one would tell it: take the area to pieces first, then search
-// them three times.
-func model(area []byte) MPCapable {
-	type piece struct {
-		bytes []byte // what is there of the option
-		whole bool
-	}
+// piece is an option, taken off a list by split.
+type piece struct {
+	bytes []byte // what is there of the option
+	whole bool
+}
+
+// split takes a list of options to pieces, without padding. What ends the list early is the last.
+func split(area []byte) []piece {
 	var pieces []piece
 	for len(area) > 0 && area[0] != 0 {
 		if area[0] == 1 {
@@ -150,13 +164,19 @@ func model(area []byte) MPCapable {
 			continue
 		}
 		if len(area) == 1 || area[1] < 2 {
-			pieces = append(pieces, piece{area[:min(2, len(area))], false})
-			break
+			return append(pieces, piece{area[:min(2, len(area))], false})
 		}
 		n := min(int(area[1]), len(area))
 		pieces = append(pieces, piece{area[:n], n == int(area[1])})
 		area = area[n:]
 	}
+	return pieces
+}
+
+// model is the rule once more, as one would tell it: take the area to pieces first, then search
+// them three times.
+func model(area []byte) MPCapable {
+	pieces := split(area)
 	isCapable := func(p piece) bool { return len(p.bytes) > 2 && p.bytes[2]>>4 == 0 }
 	facts := func(p piece) (m MPCapable) {
 		if isCapable(p) {
@@ -205,6 +225,23 @@ func model(area []byte) MPCapable {
 	return MPCapable{Presence: None}
 }
 
+// modelCanary is the rule on canaries once more: what begins like our option, kind 254 and "MC", is
+// compared with the eight bytes that we sent.
+func modelCanary(area []byte, nonce uint32) Canary {
+	sent := fmt.Sprintf("fe084d43%08x", nonce)
+	for _, p := range split(area) {
+		text := hex.EncodeToString(p.bytes)
+		if len(text) < 8 || text[:2] != "fe" || text[4:8] != "4d43" {
+			continue
+		}
+		if text == sent {
+			return CanaryMirrored
+		}
+		return CanaryAltered
+	}
+	return CanaryNone
+}
+
 // hostile builds an options area that is rich in almost legal MPTCP options.
 func hostile(random *rand.Rand) []byte {
 	var area []byte
@@ -221,6 +258,50 @@ func hostile(random *rand.Rand) []byte {
 		}
 	}
 	return area[:len(area)-random.IntN(min(len(area), 4)+1)]
+}
+
+// testNonce is the nonce of the canary that random areas often mirror.
+const testNonce = 0xfedcba98
+
+// experiment builds an option of kind 254 that is often our canary, or nearly.
+func experiment(random *rand.Rand) []byte {
+	option := []byte{kindExperiment, lengthCanary, 0x4d, 0x43, 0xfe, 0xdc, 0xba, 0x98}
+	switch random.IntN(6) {
+	case 0, 1:
+	case 2:
+		option[1] = byte(random.IntN(14))
+	case 3:
+		option[random.IntN(len(option))] ^= 1 << random.IntN(8)
+	case 4:
+		option = append(option, byte(random.Uint32()), byte(random.Uint32()))
+		option[1] = byte(len(option))
+	case 5:
+		option = option[:2+random.IntN(6)]
+		option[1] = byte(len(option))
+	}
+	return option
+}
+
+func TestCanaryAgainstModel(t *testing.T) {
+	random := rand.New(rand.NewPCG(4727, 6994))
+	seen := map[Canary]int{}
+	for range 200_000 {
+		area := hostile(random)
+		for range random.IntN(3) {
+			area = append(area, experiment(random)...)
+		}
+		area = area[:len(area)-random.IntN(min(len(area), 4)+1)]
+		got, want := FindCanary(area, testNonce), modelCanary(area, testNonce)
+		if got != want {
+			t.Fatalf("options %x: got %q, want %q", area, got, want)
+		}
+		seen[got]++
+	}
+	for _, c := range []Canary{CanaryNone, CanaryMirrored, CanaryAltered} {
+		if seen[c] < 1000 {
+			t.Errorf("only %d areas were %s: the random input is too poor", seen[c], c)
+		}
+	}
 }
 
 func TestAgainstModel(t *testing.T) {
@@ -247,6 +328,9 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, area []byte) {
 		before := bytes.Clone(area)
+		if got, want := FindCanary(area, testNonce), modelCanary(area, testNonce); got != want {
+			t.Errorf("options %x: canary is %q, want %q", area, got, want)
+		}
 		o := Parse(area)
 		if !bytes.Equal(area, before) {
 			t.Fatal("input was changed")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,12 +28,15 @@ var (
 type Installation struct {
 	Path    string // of the zmap binary
 	Version string // as the binary says, for example "2.1.1"
-	Module  string // path of mptcp.so
+	Module  string // path of mptcp.so; empty where the module is compiled in
 }
 
+// builtIn says whether the ZMap is of a version into which the module is compiled.
+func (i Installation) builtIn() bool { return strings.HasPrefix(i.Version, "4.") }
+
 // Find looks for ZMap (at path, or where the system keeps it when path is empty) and for the probe
-// module, which lives beside this program or in ../lib/mpcensus. With ErrNoModule it still says which
-// ZMap was found.
+// module. That of ZMap 2.1.1 lives beside this program or in ../lib/mpcensus; a ZMap 4 must have been
+// built with it. With ErrNoModule, Find still says which ZMap was found.
 func Find(path string) (Installation, error) {
 	zmap, err := findBinary(path)
 	if err != nil {
@@ -42,8 +46,42 @@ func Find(path string) (Installation, error) {
 	if err != nil {
 		return Installation{}, err
 	}
-	module, err := findModule()
-	return Installation{Path: zmap, Version: version, Module: module}, err
+	found := Installation{Path: zmap, Version: version}
+	switch {
+	case found.builtIn():
+		if found.ListsModule() != nil {
+			return found, fmt.Errorf("%s is ZMap %s without %s: build it with the module (zmap-module/zmap4), or name another with --zmap PATH",
+				zmap, version, ModuleName)
+		}
+		return found, nil
+	case version != SupportedVersion:
+		return Installation{}, fmt.Errorf("%s is ZMap %s, but the probe module is made for %s and 4: name another with --zmap PATH",
+			zmap, version, SupportedVersion)
+	}
+	found.Module, err = findModule()
+	return found, err
+}
+
+// environment is ZMap's, with the plug-in loaded.
+func (i Installation) environment() []string {
+	if i.builtIn() {
+		return nil // this process's
+	}
+	return append(os.Environ(), "LD_PRELOAD="+i.Module)
+}
+
+// ListsModule asks ZMap whether it has the probe module.
+func (i Installation) ListsModule() error {
+	list := exec.Command(i.Path, "--config=/dev/null", "--list-probe-modules")
+	list.Env = i.environment()
+	out, err := list.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s with the probe module: %w: %s", i.Path, err, strings.TrimSpace(string(out)))
+	}
+	if !slices.Contains(strings.Fields(string(out)), ModuleName) {
+		return fmt.Errorf("%s does not list %s", i.Path, ModuleName)
+	}
+	return nil
 }
 
 func findBinary(path string) (string, error) {
@@ -64,7 +102,8 @@ func findBinary(path string) (string, error) {
 }
 
 func binaryVersion(path string) (string, error) {
-	out, err := exec.Command(path, "--version").Output()
+	// Without --config, ZMap reads one that another version's options may have made unreadable to it.
+	out, err := exec.Command(path, "--config=/dev/null", "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", path, err)
 	}
@@ -72,7 +111,7 @@ func binaryVersion(path string) (string, error) {
 	if !ok || name != "zmap" {
 		return "", fmt.Errorf("%s --version: printed %.40q, which is not ZMap's", path, out)
 	}
-	return version, nil
+	return strings.TrimPrefix(version, "v"), nil // 4 prints v4.3.4
 }
 
 func findModule() (string, error) {

@@ -40,12 +40,16 @@ const (
 	ICMP   = "icmp"
 )
 
-// Values of Row.Probe: the MP_CAPABLE that the SYN carried.
+// Values of Row.Probe: what the SYN carried besides the options of any TCP.
 const (
-	ProbeV0    = "v0"
-	ProbeV1    = "v1"
-	ProbePlain = "plain"
+	ProbeV0     = "v0"     // MP_CAPABLE of RFC 6824
+	ProbeV1     = "v1"     // MP_CAPABLE of RFC 8684
+	ProbePlain  = "plain"  // nothing
+	ProbeCanary = "canary" // an experimental option that no stack knows: mptcp.Canary
 )
+
+// Probes are all values of Row.Probe.
+var Probes = []string{ProbeV0, ProbeV1, ProbePlain, ProbeCanary}
 
 // maxTCPOptions is what a data offset of 15 words leaves for options (RFC 9293 §3.1).
 const maxTCPOptions = 40
@@ -74,6 +78,8 @@ type Row struct {
 	Options    mptcp.Options   // of TCPOptions; zero without them
 	MPCapable  mptcp.MPCapable // of TCPOptions or, without them, as printed; Presence "" if neither is there
 	SentKey    sql.Null[uint64]
+	SentCanary sql.Null[uint32] // the nonce; v0 and v1 probes can carry a canary too
+	Canary     mptcp.Canary     // what became of it: from TCPOptions or, without them, as printed; "" if neither is there
 
 	Responder netip.Addr
 	ICMPType  sql.Null[uint8]
@@ -85,8 +91,8 @@ type Row struct {
 // exactly, a member must not occur twice, and values must be of the type and in the range of
 // schemas/row.schema.json. JSON's null is a missing field; unknown fields are ignored.
 //
-// What the row says of MPTCP and what mptcp.Parse reads in its tcp_options must agree; the two are
-// implementations in two languages. A row without these fields, such as one of ZMap's own
+// What the row says of MPTCP and of the canary and what package mptcp reads in its tcp_options must
+// agree; the two are implementations in two languages. A row without these fields, such as one of ZMap's own
 // tcp_synscan, gets them from tcp_options or leaves them NULL.
 //
 // The error wraps a Reason.
@@ -118,6 +124,7 @@ type decoder struct {
 	seconds, microseconds sql.Null[int64]
 	success               sql.Null[bool]
 	printed               mptcp.MPCapable
+	printedCanary         mptcp.Canary
 }
 
 // object reads the members of a line. The line is known to be valid JSON, so that only the ends of
@@ -218,7 +225,7 @@ func (d *decoder) member(name string, value []byte) error {
 	case "acknum":
 		return sequence(value, &r.Acknum)
 	case "probe":
-		return oneOf(value, &r.Probe, ProbeV0, ProbeV1, ProbePlain)
+		return oneOf(value, &r.Probe, Probes...)
 	case "classification":
 		return oneOf(value, &r.Classification, SYNACK, RST, ICMP)
 	case "success":
@@ -246,6 +253,10 @@ func (d *decoder) member(name string, value []byte) error {
 		return key(value, &d.printed.Key)
 	case "sent_key":
 		return key(value, &r.SentKey)
+	case "sent_canary":
+		return nonce(value, &r.SentCanary)
+	case "canary":
+		return oneOf(value, &d.printedCanary, mptcp.CanaryNone, mptcp.CanaryMirrored, mptcp.CanaryAltered)
 	case "responder":
 		return address(value, &r.Responder)
 	case "icmp_type":
@@ -283,8 +294,11 @@ func (d *decoder) finish() error {
 	if err := d.finishMPTCP(); err != nil {
 		return err
 	}
+	if err := d.finishCanary(); err != nil {
+		return err
+	}
 	tcp := r.Seqnum.Valid || r.Acknum.Valid || r.Window.Valid || r.TCPFlags.Valid ||
-		r.TCPOptions != nil || r.MPCapable.Presence != ""
+		r.TCPOptions != nil || r.MPCapable.Presence != "" || r.Canary != ""
 	icmp := r.Responder.IsValid() || r.ICMPType.Valid || r.ICMPCode.Valid || r.Quote != nil
 	switch {
 	case r.Classification == ICMP && tcp:
@@ -312,6 +326,26 @@ func (d *decoder) finishMPTCP() error {
 	if d.printed.Presence != "" && d.printed != r.MPCapable {
 		return fmt.Errorf("%w: mptcp fields say %s, tcp_options say %s",
 			ErrContradiction, describe(d.printed), describe(r.MPCapable))
+	}
+	return nil
+}
+
+// finishCanary does for the canary what finishMPTCP does for MP_CAPABLE.
+func (d *decoder) finishCanary() error {
+	r := &d.row
+	switch {
+	case r.SentCanary.Valid && r.Probe == ProbePlain:
+		return fmt.Errorf("%w: sent_canary beside probe plain", ErrContradiction)
+	case !r.SentCanary.Valid && d.printedCanary != "":
+		return fmt.Errorf("%w: sent_canary beside canary", ErrMissing)
+	}
+	r.Canary = d.printedCanary
+	if !r.SentCanary.Valid || r.TCPOptions == nil {
+		return nil
+	}
+	r.Canary = mptcp.FindCanary(r.TCPOptions, r.SentCanary.V)
+	if d.printedCanary != "" && d.printedCanary != r.Canary {
+		return fmt.Errorf("%w: canary is %s, tcp_options say %s", ErrContradiction, d.printedCanary, r.Canary)
 	}
 	return nil
 }
@@ -443,13 +477,27 @@ func hexBytes(value []byte, field *[]byte, limit int) error {
 }
 
 func key(value []byte, field *sql.Null[uint64]) error {
-	var b []byte
-	if err := hexBytes(value, &b, 8); err != nil {
-		return err
+	b, err := exactBytes(value, 8)
+	if err == nil {
+		*field = sql.Null[uint64]{V: binary.BigEndian.Uint64(b), Valid: true}
 	}
-	if len(b) != 8 {
-		return ErrRange
+	return err
+}
+
+func nonce(value []byte, field *sql.Null[uint32]) error {
+	b, err := exactBytes(value, 4)
+	if err == nil {
+		*field = sql.Null[uint32]{V: binary.BigEndian.Uint32(b), Valid: true}
 	}
-	*field = sql.Null[uint64]{V: binary.BigEndian.Uint64(b), Valid: true}
-	return nil
+	return err
+}
+
+func exactBytes(value []byte, n int) (b []byte, err error) {
+	if err := hexBytes(value, &b, n); err != nil {
+		return nil, err
+	}
+	if len(b) != n {
+		return nil, ErrRange
+	}
+	return b, nil
 }

@@ -57,6 +57,10 @@ func validRows(t testing.TB) map[string]Row {
 		},
 	}
 	change := func(row Row, f func(*Row)) Row { f(&row); return row }
+	canary := change(v1, func(r *Row) {
+		r.Probe, r.SentCanary, r.Canary = ProbeCanary, null(uint32(0x89abcdef)), mptcp.CanaryMirrored
+		r.TCPOptions, r.MPCapable = unhex(t, "020405b4fe084d4389abcdef"), mptcp.MPCapable{Presence: mptcp.None}
+	})
 	return map[string]Row{
 		"valid-v1":             v1,
 		"valid-crlf":           v1,
@@ -74,6 +78,22 @@ func validRows(t testing.TB) map[string]Row {
 		"valid-ipv6": change(v1, func(r *Row) {
 			r.Saddr, r.Daddr = netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("2001:db8::1")
 			r.IPID = sql.Null[uint16]{}
+		}),
+		"valid-icmpv6": {
+			Time:  time.Date(2026, 11, 23, 8, 15, 1, 0, time.UTC),
+			Saddr: netip.MustParseAddr("2001:db8:7::9"), Daddr: netip.MustParseAddr("2001:db8::1"),
+			Sport: null(uint16(443)), Dport: null(uint16(40001)), TTL: null(uint8(60)),
+			Probe: ProbeCanary, SentCanary: null(uint32(0x89abcdef)), Repeat: null(false), Cooldown: null(false),
+			Classification: ICMP, ICMPType: null(uint8(1)), ICMPCode: null(uint8(4)),
+			Responder: netip.MustParseAddr("2001:db8:ff::1"), Quote: unhex(t, "6000000000180640"),
+		},
+		"valid-canary":                       canary,
+		"valid-canary-derived":               canary,
+		"valid-canary-facts-without-options": change(canary, func(r *Row) { r.TCPOptions = nil }),
+		"valid-canary-altered": change(v1, func(r *Row) {
+			r.TCPOptions = unhex(t, "1e040101fe064d4389ab")
+			r.MPCapable.Length, r.MPCapable.Key = null(uint8(4)), sql.Null[uint64]{}
+			r.SentCanary, r.Canary = null(uint32(0x89abcdef)), mptcp.CanaryAltered
 		}),
 		"valid-rst": change(v1, func(r *Row) {
 			r.Classification, r.Success, r.TCPFlags = RST, false, null(uint8(20))
@@ -330,6 +350,13 @@ func printed(r *Row, name string) any {
 		return key(r.MPCapable.Key)
 	case "sent_key":
 		return key(r.SentKey)
+	case "sent_canary":
+		if !r.SentCanary.Valid {
+			return nil
+		}
+		return fmt.Sprintf("%08x", r.SentCanary.V)
+	case "canary":
+		return text(string(r.Canary))
 	case "icmp_type":
 		return decimal(r.ICMPType.Valid, int64(r.ICMPType.V))
 	case "icmp_code":
@@ -381,11 +408,22 @@ func randomRow(random *rand.Rand) map[string]any {
 	}
 	truth := func() any { return pick(true, false, json.Number("0"), json.Number("1")) }
 	options := octets(random.IntN(41))
+	nonce := octets(4)
+	canary := pick("none", "none", "none", "mirrored", "altered")
+	switch random.IntN(8) {
+	case 0:
+		options, canary = options[:2*random.IntN(1+min(len(options)/2, 8))]+"00", "none"
+	case 1:
+		options, canary = "01fe084d43"+nonce, pick("mirrored", "mirrored", "mirrored", "none", "altered")
+	case 2:
+		options, canary = "01fe044d43", pick("altered", "altered", "altered", "none", "mirrored")
+	}
 	m := mptcp.Parse(must(hex.DecodeString(options))).MPCapable
 	all := map[string]any{
 		"saddr": address(), "daddr": address(), "sport": number(65536), "dport": number(65536), "ipid": number(65536),
 		"ttl": number(256), "window": number(65536), "tcp_flags": number(256), "seqnum": sequence(), "acknum": sequence(),
-		"probe": pick("v0", "v1", "plain"), "tcp_options": options,
+		"probe": pick("v0", "v1", "plain", "canary"), "tcp_options": options,
+		"sent_canary": nonce, "canary": canary,
 		"mptcp":         string(m.Presence),
 		"mptcp_version": number(16), "mptcp_flags": number(256), "mptcp_length": number(256),
 		"mptcp_key": octets(8), "sent_key": octets(8), "classification": pick("synack", "rst", "icmp"),
@@ -394,7 +432,7 @@ func randomRow(random *rand.Rand) map[string]any {
 		pick("timestamp_ts", "timestamp-ts").(string): number(1 << 33), pick("timestamp_us", "timestamp-us").(string): number(1000000),
 		"unknown": pick(json.Number("1e400"), `a"},{\\`, []any{map[string]any{"\"": "]"}}, nil),
 	}
-	tcp := []string{"seqnum", "acknum", "window", "tcp_flags", "tcp_options", "mptcp", "mptcp_version", "mptcp_flags", "mptcp_length", "mptcp_key"}
+	tcp := []string{"seqnum", "acknum", "window", "tcp_flags", "tcp_options", "mptcp", "mptcp_version", "mptcp_flags", "mptcp_length", "mptcp_key", "canary"}
 	icmp := []string{"icmp_type", "icmp_code", "responder", "quote"}
 	row := map[string]any{}
 	for name, value := range all {
@@ -482,7 +520,7 @@ func TestAgainstContract(t *testing.T) {
 			switch {
 			case name == "ipid" && got.Saddr.Is6():
 				want = nil
-			case !there && (strings.HasPrefix(name, "mptcp") || strings.HasPrefix(name, "timestamp") || name == "success"):
+			case !there && (strings.HasPrefix(name, "mptcp") || name == "canary" || strings.HasPrefix(name, "timestamp") || name == "success"):
 				continue // derived, or there in the other spelling
 			case !there:
 				want = canonical(name, nil)
@@ -522,6 +560,9 @@ func FuzzDecodeRow(f *testing.F) {
 		}
 		if row.TCPOptions != nil && row.MPCapable != mptcp.Parse(row.TCPOptions).MPCapable {
 			t.Errorf("MPTCP facts are not those of the options: %+v", row)
+		}
+		if row.TCPOptions != nil && row.SentCanary.Valid && row.Canary != mptcp.FindCanary(row.TCPOptions, row.SentCanary.V) {
+			t.Errorf("the canary is not that of the options: %+v", row)
 		}
 	})
 }

@@ -4,15 +4,17 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -32,32 +34,43 @@ type Process struct {
 	Arguments []string  // the command line, program first
 	Seed      uint64
 	Started   time.Time
+	// NothingToSend says that no target is in this shard; ZMap has ended.
+	NothingToSend bool
 
 	cmd          *exec.Cmd
 	metadataFile string
-	underWay     chan struct{} // closed with the first status line
+	underWay     chan struct{} // closed when a probe is known to have been sent
 	stderrDone   chan struct{} // closed when ZMap's messages have ended
-	complaints   []string      // ZMap's last errors; read after stderrDone
+	// What ZMap's messages said; read after stderrDone.
+	complaints []string // ZMap's last errors
+	counted    []moduleCounts
 }
 
-// Metadata is what ZMap tells of a finished scan in its metadata file.
-type Metadata struct {
-	Targets      uint64 `json:"blacklist_total_allowed"` // of all shards
-	Sent         uint64 `json:"total_sent"`
-	SendFailures uint64 `json:"send_to_failures"`
-	PcapReceived uint64 `json:"pcap_recv"`
-	PcapDropped  uint64 `json:"pcap_drop"`
-	LinkDropped  uint64 `json:"pcap_ifdrop"`
+// Result is what a scan that ended well tells of itself.
+type Result struct {
+	Targets sql.Null[uint64] // of all shards
+	Counts  Counts
 }
 
-// Start runs ZMap with the probe module and returns when it is under way. status gets ZMap's status
+// Start runs ZMap with the probe module and returns when it sends. status gets ZMap's status
 // lines, one a second; warn its warnings and errors. Both are called from another goroutine.
 // Cancelling ctx interrupts ZMap.
+//
+// ZMap 2.1.1 aborts on an assertion for about one seed in 257 when there are at most 256 targets (its
+// cycle then begins at offset 0). The next seed takes its place: all shards of a scan, on whatever
+// machines, and all scans of the same number of targets agree on it, as only seed and number decide.
 func Start(ctx context.Context, zmap Installation, scan Scan, status, warn func(line string)) (*Process, error) {
+	seed := scan.Seed
+	if seed == 0 {
+		var err error
+		if seed, err = randomSeed(); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	for range seedTries {
 		var p *Process
-		if p, err = launch(ctx, zmap, scan, status, warn); err != nil {
+		if p, err = launch(ctx, zmap, scan, seed, status, warn); err != nil {
 			return nil, err
 		}
 		select {
@@ -71,32 +84,39 @@ func Start(ctx context.Context, zmap Installation, scan Scan, status, warn func(
 			default:
 			}
 		}
-		// Nothing was sent: ZMap ended before its monitor's first line.
+		// ZMap ended, and neither its monitor nor a reply tells of a probe.
 		_, _ = io.Copy(io.Discard, p.Rows)
 		if _, err = p.Wait(); err == nil {
-			return nil, fmt.Errorf("%s ended before it sent anything", zmap.Path)
+			return nil, fmt.Errorf("%s ended without sending anything", zmap.Path)
 		}
-		// ZMap 2.1.1 aborts on an assertion for about one seed in 257 when there are at most 256
-		// targets (its cycle then begins at offset 0).
-		var exit *exec.ExitError
-		if ctx.Err() != nil || !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGABRT {
+		if ctx.Err() != nil || !aborted(err) {
 			return nil, err
 		}
-		if scan.Seed != 0 {
-			return nil, fmt.Errorf("zmap cannot permute these targets with seed %d: choose another", scan.Seed)
+		// It aborts as well when a shard has no target, as happens to small lists in many shards.
+		if scan.Shards > 1 && permutes(ctx, zmap, scan, seed) {
+			p.NothingToSend, p.Rows = true, strings.NewReader("")
+			return p, nil
 		}
+		seed = seed%math.MaxInt64 + 1
 	}
 	return nil, err
 }
 
-func launch(ctx context.Context, zmap Installation, scan Scan, status, warn func(string)) (*Process, error) {
-	seed := scan.Seed
-	if seed == 0 {
-		var err error
-		if seed, err = randomSeed(); err != nil {
-			return nil, err
-		}
-	}
+func aborted(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGABRT
+}
+
+// permutes asks ZMap, by a dry run, whether it can permute all targets of a scan with this seed.
+func permutes(ctx context.Context, zmap Installation, scan Scan, seed uint64) bool {
+	scan.Shards, scan.Shard, scan.Cooldown = 1, 0, 0
+	args := append(scan.arguments(zmap, seed, os.DevNull), "--dryrun", "--max-targets=1", "--quiet")
+	dry := exec.CommandContext(ctx, zmap.Path, args...)
+	dry.Env = zmap.environment()
+	return !aborted(dry.Run())
+}
+
+func launch(ctx context.Context, zmap Installation, scan Scan, seed uint64, status, warn func(string)) (*Process, error) {
 	metadata, err := os.CreateTemp("", "zmap-metadata-*.json")
 	if err != nil {
 		return nil, fmt.Errorf("file for ZMap's metadata: %w", err)
@@ -108,9 +128,9 @@ func launch(ctx context.Context, zmap Installation, scan Scan, status, warn func
 		underWay:     make(chan struct{}),
 		stderrDone:   make(chan struct{}),
 	}
-	p.cmd = exec.CommandContext(ctx, zmap.Path, scan.arguments(seed, p.metadataFile)...)
+	p.cmd = exec.CommandContext(ctx, zmap.Path, scan.arguments(zmap, seed, p.metadataFile)...)
 	p.Arguments = p.cmd.Args
-	p.cmd.Env = append(os.Environ(), "LD_PRELOAD="+zmap.Module)
+	p.cmd.Env = zmap.environment()
 	// In its own process group, so that a Ctrl-C on the terminal reaches ZMap through ctx alone.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// The whole group: the binary may be a script around ZMap.
@@ -124,12 +144,13 @@ func launch(ctx context.Context, zmap Installation, scan Scan, status, warn func
 	if err != nil {
 		return nil, p.abandon(err)
 	}
-	p.Rows = rows
 	p.Started = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, p.abandon(err)
 	}
-	go p.readMessages(messages, status, warn)
+	begun := sync.OnceFunc(func() { close(p.underWay) })
+	p.Rows = awaitFirst(rows, begun)
+	go p.readMessages(messages, begun, status, warn)
 	return p, nil
 }
 
@@ -141,11 +162,37 @@ func (p *Process) abandon(err error) error {
 // logPrefix is what ZMap puts before a message: "Nov 23 09:11:15.042 [FATAL] zmap: …".
 var logPrefix = regexp.MustCompile(`^[A-Z][a-z]{2} [ \d]\d [\d:.]+ \[([A-Z]+)\] `)
 
-func (p *Process) readMessages(messages io.Reader, status, warn func(string)) {
+// awaited is a reader whose first byte somebody is waiting for.
+type awaited struct {
+	*bufio.Reader
+	waiting chan struct{} // closed when the byte, or the end, has come
+}
+
+// awaitFirst calls arrived when r has something to read, without taking it.
+func awaitFirst(r io.Reader, arrived func()) io.Reader {
+	a := awaited{bufio.NewReader(r), make(chan struct{})}
+	go func() {
+		defer close(a.waiting)
+		if _, err := a.Peek(1); err == nil {
+			arrived()
+		}
+	}()
+	return a
+}
+
+func (a awaited) Read(p []byte) (int, error) {
+	<-a.waiting
+	return a.Reader.Read(p)
+}
+
+// sentStatus is ZMap's once-a-second status, as in "0:03 41%; send: 30000 10.0 Kp/s …".
+var sentStatus = regexp.MustCompile(`; send: (\d+) (done)?`)
+
+func (p *Process) readMessages(messages io.Reader, begin func(), status, warn func(string)) {
 	defer close(p.stderrDone)
 	lines := bufio.NewScanner(messages)
 	begun := false
-	var early []string // warnings from before the first status line, of use only if it comes
+	var early []string // warnings from before the first probe, of use only if it is sent
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		level := ""
@@ -155,10 +202,21 @@ func (p *Process) readMessages(messages io.Reader, status, warn func(string)) {
 		}
 		switch {
 		case line == "":
-		case isStatusLine(line):
+		case strings.HasPrefix(line, countsPrefix):
+			counts, err := parseModuleCounts(strings.TrimPrefix(line, countsPrefix))
+			if err != nil {
+				warn(fmt.Sprintf("the probe module's counts cannot be read: %v", err))
+				break
+			}
+			p.counted = append(p.counted, counts)
+		case sentStatus.MatchString(line):
+			sent := sentStatus.FindStringSubmatch(line)
+			if !begun && sent[1] == "0" && sent[2] == "" {
+				break // the abort of an unlucky seed can still come
+			}
 			if !begun {
 				begun = true
-				close(p.underWay)
+				begin()
 				p.complaints = nil
 				for _, warning := range early {
 					warn(warning)
@@ -180,23 +238,27 @@ func (p *Process) readMessages(messages io.Reader, status, warn func(string)) {
 	_, _ = io.Copy(io.Discard, messages)
 }
 
-// Wait waits for ZMap to end and returns what it counted. Rows must have been read to its end.
+// Wait waits for ZMap to end and returns what was counted. Rows must have been read to its end.
 // When ZMap failed, the error has its last messages.
-func (p *Process) Wait() (Metadata, error) {
+func (p *Process) Wait() (Result, error) {
+	if p.NothingToSend {
+		none := sql.Null[uint64]{Valid: true}
+		return Result{Counts: Counts{ProbesSent: none, SendFailures: none}}, nil
+	}
 	defer os.Remove(p.metadataFile)
 	<-p.stderrDone
 	if err := p.cmd.Wait(); err != nil {
-		return Metadata{}, fmt.Errorf("zmap failed: %s%w", complaintText(p.complaints), err)
+		return Result{}, fmt.Errorf("zmap failed: %s%w", complaintText(p.complaints), err)
 	}
-	text, err := os.ReadFile(p.metadataFile)
+	metadata, err := readMetadata(p.metadataFile)
 	if err != nil {
-		return Metadata{}, fmt.Errorf("zmap's metadata: %w", err)
+		return Result{}, err
 	}
-	var metadata Metadata
-	if err := json.Unmarshal(text, &metadata); err != nil {
-		return Metadata{}, fmt.Errorf("zmap's metadata: %w", err)
+	var module moduleCounts
+	if len(p.counted) == 1 { // of several, nobody knows which is right
+		module = p.counted[0]
 	}
-	return metadata, nil
+	return Result{Targets: metadata.allowed(), Counts: metadata.counts(module)}, nil
 }
 
 func complaintText(complaints []string) string {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,8 +41,8 @@ func startScript(t *testing.T, ctx context.Context, scan Scan, script string) (*
 	return p, &m, err
 }
 
-// metadata makes a script write its metadata file, whose name is among its arguments.
-const metadata = `for a; do case $a in --metadata-file=*) echo '{"total_sent": 7, "blacklist_total_allowed": 9}' > "${a#*=}";; esac; done
+// writeMetadata makes a script write its metadata file, whose name is among its arguments.
+const writeMetadata = `for a; do case $a in --metadata-file=*) echo '{"total_sent": 7, "blacklist_total_allowed": 9}' > "${a#*=}";; esac; done
 `
 
 const statusLine = "echo ' 0:00 0%; send: 0 done (0 p/s avg); recv: 0' >&2\n"
@@ -51,7 +53,7 @@ echo 'Nov 23 09:11:15.042 [WARN] zmap: too few targets' >&2
 `+statusLine+`
 echo 'Nov  3 09:11:16.042 [ERROR] recv: trouble' >&2
 echo '{"saddr": "198.18.0.1"}'
-`+metadata)
+`+writeMetadata)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ echo '{"saddr": "198.18.0.1"}'
 		t.Errorf("rows %q, %v", rows, err)
 	}
 	got, err := p.Wait()
-	if err != nil || got.Sent != 7 || got.Targets != 9 {
+	if err != nil || got.Counts.ProbesSent != null(uint64(7)) || got.Targets != null(uint64(9)) {
 		t.Errorf("metadata %+v, %v", got, err)
 	}
 	if want := "zmap: too few targets|recv: trouble"; strings.Join(m.warned, "|") != want {
@@ -88,15 +90,74 @@ exit 1`)
 	}
 }
 
-// A seed on which ZMap aborts is replaced, unless the user chose it.
-func TestStartTriesAnotherSeed(t *testing.T) {
-	abortOnce := func(t *testing.T) string {
-		mark := filepath.Join(t.TempDir(), "aborted")
-		return "[ -e " + mark + " ] || { touch " + mark + "; kill -ABRT $$; }\n" + statusLine + metadata
+// argument is the value of an option that ZMap was given.
+func argument(t *testing.T, p *Process, name string) string {
+	t.Helper()
+	for _, a := range p.Arguments {
+		if value, ok := strings.CutPrefix(a, name+"="); ok {
+			return value
+		}
 	}
-	p, _, err := startScript(t, t.Context(), Scan{}, abortOnce(t))
+	t.Fatalf("no %s in %q", name, p.Arguments)
+	return ""
+}
+
+// A seed on which ZMap aborts gives way to the next one, even if the monitor has said something by then.
+func TestStartTakesTheNextSeed(t *testing.T) {
+	abortsOn := func(seed string) string {
+		return "for a; do [ \"$a\" != --seed=" + seed + " ] || { echo ' 0:00 0%; send: 0 0 p/s (0 p/s avg); recv: 0' >&2; kill -ABRT $$; }; done\n" +
+			statusLine + writeMetadata
+	}
+	for _, c := range []struct{ chosen, want uint64 }{{5, 6}, {math.MaxInt64, 1}, {7, 7}} {
+		aborting := "5"
+		if c.chosen == math.MaxInt64 {
+			aborting = "9223372036854775807"
+		}
+		p, _, err := startScript(t, t.Context(), Scan{Seed: c.chosen}, abortsOn(aborting))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, p.Rows); err != nil {
+			t.Error(err)
+		}
+		if _, err := p.Wait(); err != nil {
+			t.Error(err)
+		}
+		if p.Seed != c.want || argument(t, p, "--seed") != strconv.FormatUint(c.want, 10) {
+			t.Errorf("seed %d became %d, want %d", c.chosen, p.Seed, c.want)
+		}
+	}
+	if _, _, err := startScript(t, t.Context(), Scan{}, "kill -ABRT $$"); err == nil || !strings.Contains(err.Error(), "aborted") {
+		t.Errorf("a ZMap that always aborts: %v", err)
+	}
+}
+
+// A shard without targets makes ZMap abort too, but the same seed does for all shards together: another
+// seed in this shard alone would lose targets.
+func TestStartOfEmptyShard(t *testing.T) {
+	const script = `
+shards= dry=
+for a; do case $a in --shards=*) shards=${a#*=};; --dryrun) dry=1;; esac; done
+[ "$shards" = 1 ] || kill -ABRT $$
+[ -n "$dry" ] || { echo "sends" >&2; exit 1; }
+`
+	p, _, err := startScript(t, t.Context(), Scan{Seed: 5, Shards: 3, Shard: 2}, script)
 	if err != nil {
 		t.Fatal(err)
+	}
+	rows, err := io.ReadAll(p.Rows)
+	if err != nil || len(rows) > 0 {
+		t.Errorf("rows %q, %v", rows, err)
+	}
+	if got, err := p.Wait(); err != nil || got.Counts.ProbesSent != null(uint64(0)) || p.Seed != 5 {
+		t.Errorf("got %+v, %v, seed %d", got, err, p.Seed)
+	}
+	// If the seed is at fault, the dry run aborts too.
+	p, _, err = startScript(t, t.Context(), Scan{Seed: 5, Shards: 3, Shard: 2}, `
+for a; do [ "$a" != --seed=5 ] || kill -ABRT $$; done
+`+statusLine+writeMetadata)
+	if err != nil || p.Seed != 6 {
+		t.Fatalf("got %+v, %v", p, err)
 	}
 	if _, err := io.Copy(io.Discard, p.Rows); err != nil {
 		t.Error(err)
@@ -104,11 +165,26 @@ func TestStartTriesAnotherSeed(t *testing.T) {
 	if _, err := p.Wait(); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := startScript(t, t.Context(), Scan{Seed: 5}, abortOnce(t)); err == nil || !strings.Contains(err.Error(), "seed 5: choose another") {
-		t.Errorf("a chosen seed: %v", err)
+}
+
+// A reply tells that ZMap sends, before its monitor does: nobody may keep it waiting.
+func TestStartReturnsWithTheFirstRow(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	begun := time.Now()
+	p, _, err := startScript(t, ctx, Scan{}, "echo ' 0:00 0%; send: 0 0 p/s (0 p/s avg); recv: 0' >&2; echo row; exec sleep 20")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, _, err := startScript(t, t.Context(), Scan{}, "kill -ABRT $$"); err == nil || !strings.Contains(err.Error(), "aborted") {
-		t.Errorf("a ZMap that always aborts: %v", err)
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	cancel()
+	rows, err := io.ReadAll(p.Rows)
+	if string(rows) != "row\n" || err != nil {
+		t.Errorf("rows %q, %v", rows, err)
+	}
+	if _, err := p.Wait(); err == nil {
+		t.Error("a killed ZMap has not failed")
 	}
 }
 
