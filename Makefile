@@ -28,7 +28,7 @@ lint: tools-lint check-format-module ## formatting, vet, staticcheck, shellcheck
 	go mod tidy -diff
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	shellcheck scripts/*.sh .ci/run zmap-module/zmap-mptcp zmap-module/zmap4/add-to-zmap.sh
+	shellcheck scripts/*.sh .ci/run zmap-module/zmap-mptcp zmap-module/*/*.sh
 	go run ./scripts/tables-page | diff -u docs/tables.md - || { echo "run make docs"; exit 1; }
 
 .PHONY: build

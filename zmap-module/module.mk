@@ -18,8 +18,8 @@ ZM_TESTS := $(wildcard zmap-module/tests/*_test.c)
 ZM_FUZZ := $(wildcard zmap-module/fuzz/fuzz_*.c)
 
 ZM_SO_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/so/%.o,$(ZM_WIRE) $(ZM_ROW) $(ZM_PLUGIN))
-# What unit tests link: the wire code and the row, which need no ZMap.
-ZM_TESTED := $(ZM_WIRE) $(ZM_ROW)
+# What unit tests link: what needs no ZMap.
+ZM_TESTED := $(ZM_WIRE) $(ZM_ROW) zmap-module/zmap211/tx_ring.c
 ZM_CHECK_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/check/%.o,$(ZM_TESTED) \
 	zmap-module/tests/vector.c zmap-module/tests/sample.c zmap-module/tests/fieldset.c)
 ZM_FUZZ_OBJECTS := $(patsubst zmap-module/%.c,$(ZM_OUT)/fuzz/%.o,$(ZM_WIRE) \
@@ -75,6 +75,7 @@ test-module: bin/mptcp.so bin/zmap-mptcp $(ZM_TEST_PROGRAMS) $(ZM_WALK_OPTIONS) 
 		$$replay zmap-module/fuzz/corpus/$$(basename $$replay)/*; done
 	@zmap-module/tests/plugin_test.sh bin
 	@zmap-module/tests/sender_test.sh bin
+	@zmap-module/tests/hostile_test.sh bin
 	@zmap-module/tests/add_to_zmap_test.sh
 	@zmap-module/tests/zmap4_test.sh bin
 

@@ -40,11 +40,15 @@ trap clean EXIT
 trap 'exit 1' INT TERM
 
 # Nobody's MAC address: the peer's kernel drops the frames as soon as it has received and
-# counted them.
+# counted them. tcp_synscan runs in a ZMap without the plug-in.
 start_scan() {
 	probe=$1
 	shift
-	LD_PRELOAD=$bin/mptcp.so $priority zmap -C /dev/null -b /dev/null -M "$probe" -p 443 -i scanner \
+	case $probe in
+	mptcp_synscan) preload=$bin/mptcp.so ;;
+	*) preload= ;;
+	esac
+	LD_PRELOAD=$preload $priority zmap -C /dev/null -b /dev/null -M "$probe" -p 443 -i scanner \
 		-S 192.0.2.1 -G 02:00:00:00:00:99 -T 1 -r 0 -P 1 -n 4194304 -c 0 -q -v 0 \
 		-o /dev/null "$@" 2>"$work/err" &
 	scan=$!

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by shell tests. $work is a folder that goes with the test.
 set -u
 PATH=$PATH:/usr/sbin:/usr/local/sbin
@@ -18,6 +19,7 @@ expect() {
 }
 
 # run COMMAND...: leaves $status, $work/out and $work/err.
+# shellcheck disable=SC2034
 run() {
 	"$@" >"$work/out" 2>"$work/err"
 	status=$?

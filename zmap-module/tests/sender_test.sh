@@ -61,6 +61,20 @@ test_every_frame_arrives() {
 	done
 }
 
+# At a low rate no packet waits for others: the first is there long before the last is made.
+test_sent_at_once() {
+	before=$(received)
+	scan -r 10 -n 20 &
+	for _ in $(seq 100); do
+		arrived=$(($(received) - before))
+		[ $arrived -eq 0 ] || break
+		sleep 0.05
+	done
+	wait $!
+	expect "rate 10: some came first" "$((arrived > 0 && arrived < 20))" 1
+	expect "rate 10: received" "$(($(received) - before))" 20
+}
+
 # refused WHAT COMMAND...: the interface goes down in the middle of a scan, by COMMAND down.
 refused() {
 	what=$1
@@ -100,6 +114,29 @@ test_failures_reach_the_monitor() {
 	expect "too many failures: message" "$(grep -c 'sendto failures (10) exceeded' "$work/err")" 1
 }
 
+# A device whose queue is full is waited for, also without retries: ENOBUFS is no loss. Descriptors 3 and 4
+# are the pipes to and from slow_device.py, which takes the scanner's end.
+test_slow_device() {
+	if ! [ -w /dev/net/tun ] || ! command -v python3 >/dev/null; then
+		echo "sender_test: slow device skipped: needs /dev/net/tun and python3"
+		expect "slow device where CI is" "${CI:-}" ""
+		return
+	fi
+	ip link del scanner
+	mkfifo "$work/to_device" "$work/from_device"
+	python3 "$(dirname "$0")/slow_device.py" scanner <"$work/to_device" >"$work/from_device" &
+	exec 3>"$work/to_device" 4<"$work/from_device"
+	read -r _ <&4
+	ip link set scanner txqueuelen 16 addrgenmode none up
+	scan -r 0 -n 5000 --retries=0 4<&- 3>&-
+	exec 3>&-
+	read -r arrived <&4
+	exec 4<&-
+	wait $!
+	expect "slow device: counts" "$status $(count packets_sent) $(count send_failures)" "0 5000 0"
+	expect "slow device: received" "$arrived" 5000
+}
+
 # Stock modules go past the plug-in's sendto().
 test_other_modules() {
 	ip addr add 192.0.2.1/32 dev scanner
@@ -115,7 +152,9 @@ if ! is_isolated; then
 	exit 1
 fi
 test_every_frame_arrives
+test_sent_at_once
 test_refused_frames_are_counted
 test_failures_reach_the_monitor
 test_other_modules
+test_slow_device
 report

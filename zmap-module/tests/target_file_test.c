@@ -2,6 +2,7 @@
 #include "../wire/target_file.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -146,11 +147,49 @@ static void test_open(void)
 	CHECK_EQ("last byte", target_file_address(&file, 1).low & 0xff, 3);
 }
 
+/* A file that is cut short under a scan ends it, with one line and without a crash. */
+static void test_truncated_later(void)
+{
+	enum { COUNT = 4096 };
+	char path[] = "/tmp/target_file_test.XXXXXX", error[TARGET_FILE_ERROR_BYTES];
+	char line[256] = "", expected[256];
+	uint8_t header[TARGET_FILE_HEADER_BYTES];
+	int descriptor = mkstemp(path), ends[2], status = 0;
+	struct target_file file;
+	pid_t child;
+
+	memcpy(header, two_ipv6, sizeof header);
+	header[22] = COUNT >> 8;
+	header[23] = 0;
+	CHECK(descriptor >= 0 && pipe(ends) == 0);
+	CHECK(write(descriptor, header, sizeof header) == sizeof header);
+	CHECK(ftruncate(descriptor, TARGET_FILE_HEADER_BYTES + COUNT * 16) == 0);
+	child = fork();
+	if (child == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		if (!target_file_open(path, &file, error) || ftruncate(descriptor, 0))
+			_exit(99);
+		_exit((int)target_file_address(&file, COUNT - 1).low);
+	}
+	close(ends[1]);
+	CHECK(waitpid(child, &status, 0) == child);
+	CHECK_EQ("exit code", WIFEXITED(status) ? WEXITSTATUS(status) : 999, 1);
+	CHECK(read(ends[0], line, sizeof line - 1) > 0);
+	snprintf(expected, sizeof expected,
+		 "mptcp_synscan: %s was cut short during the scan, or its disk failed\n",
+		 path);
+	CHECK_TEXT(line, expected);
+	close(ends[0]);
+	close(descriptor);
+	unlink(path);
+}
+
 int main(void)
 {
 	test_ipv4();
 	test_ipv6();
 	test_defects();
 	test_open();
+	test_truncated_later();
 	return check_report("target_file_test");
 }

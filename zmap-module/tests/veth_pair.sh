@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by shell scripts that send: a veth pair `scanner` - `drop` from the network namespace
 # that they run in, an empty one of their own, to another one. Sets $peer, whose end is the
 # caller's to kill.

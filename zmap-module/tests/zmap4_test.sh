@@ -3,7 +3,7 @@
 # is installed, ZMap 2.1.1 with the plug-in of the folder $1, whose probes and rows must be equal.
 #
 # Everything happens in a network namespace of its own: it has a loopback interface and one
-# end of a veth pair, whose other end, with zmap4_peer.py, is in another such namespace. Neither
+# end of a veth pair, whose other end, with peer.py, is in another such namespace. Neither
 # end has an IPv4 address. Needs root, python3 and tshark.
 if [ -z "${ZMAP4:-}" ]; then
 	echo "zmap4_test skipped: ZMAP4 names no ZMap 4 built with the module"
@@ -75,7 +75,7 @@ make_network() {
 	nsenter -t $holder -n ip link set peer up
 	ip link set scan up
 	mkfifo "$work/ready"
-	nsenter -t $holder -n python3 "$here/zmap4_peer.py" peer >"$work/ready" &
+	nsenter -t $holder -n python3 "$here/peer.py" peer >"$work/ready" &
 	peer=$!
 	read -r _ <"$work/ready"
 }
@@ -230,7 +230,7 @@ ipv6_destinations() {
 # ZMap's permutation of few targets, and shards.
 test_each_target_once() {
 	for count in 1 2 255 256 257; do
-		cidrs=$(python3 "$here/zmap4_rows.py" targets 6 "$work/few" $count)
+		cidrs=$(python3 "$here/rows.py" targets 6 "$work/few" $count)
 		for seed in 1 2 3 4 5 6 7 8; do
 			# shellcheck disable=SC2086
 			zmap4_dry "--probe-args=targets=$work/few,source=2001:db8::1" $cidrs
@@ -261,7 +261,7 @@ test_scan() {
 		zmap4 --cooldown-time=1 "--metadata-file=$work/metadata" $(scan_arguments "$kind" "$probe")
 		expect "$scan: status" "$status" 0
 		expect "$scan: rows" \
-			"$(python3 "$here/zmap4_rows.py" check "$(family_of "$kind")" "$probe" <"$work/out")" ""
+			"$(python3 "$here/rows.py" check "$(family_of "$kind")" "$probe" <"$work/out")" ""
 		# Each kind of answer comes from 8 targets; "twice" sends two, "forged" a wrong acknowledgement.
 		expect "$scan: counts" "$(cat "$work/err")" \
 			'mptcp_synscan: counts {"received":64,"invalid":8,"invalid_by_reason":{"wrong-ack":8}}'
@@ -272,7 +272,7 @@ test_scan() {
 		mv "$work/out" "$work/rows4"
 		# shellcheck disable=SC2046
 		zmap211 --cooldown-time=1 $(scan_arguments "$kind" "$probe")
-		expect "$scan: equal rows" "$(python3 "$here/zmap4_rows.py" same "$work/rows4" "$work/out")" ""
+		expect "$scan: equal rows" "$(python3 "$here/rows.py" same "$work/rows4" "$work/out")" ""
 	done
 	# A NULL in an --output-filter is compared as an empty text, not as a pointer.
 	zmap4 --cooldown-time=1 '--output-filter=mptcp = capable' 198.18.0.0/26
@@ -281,8 +281,8 @@ test_scan() {
 
 make_network
 for family in 4 6; do
-	python3 "$here/zmap4_rows.py" targets $family "$work/targets$family" 64 >/dev/null
-	python3 "$here/zmap4_rows.py" addresses $family >"$work/addresses$family"
+	python3 "$here/rows.py" targets $family "$work/targets$family" 64 >/dev/null
+	python3 "$here/rows.py" addresses $family >"$work/addresses$family"
 done
 test_help
 test_output_fields

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -76,6 +78,42 @@ bool target_file_read(const uint8_t *bytes, size_t length, struct target_file *f
 	return true;
 }
 
+/* What is said at a fault within the mapping. A signal handler could not compose it. */
+static struct {
+	const uint8_t *bytes;
+	size_t length;
+	char line[1024];
+} mapped;
+
+static void end_scan(int signal_number, siginfo_t *info, void *context)
+{
+	ssize_t written;
+
+	(void)context;
+	if ((uintptr_t)info->si_addr - (uintptr_t)mapped.bytes >= mapped.length) {
+		/* Not ours: the access is tried again, and ends as it would have. */
+		signal(signal_number, SIG_DFL);
+		return;
+	}
+	written = write(STDERR_FILENO, mapped.line, strlen(mapped.line));
+	(void)written;
+	_exit(EXIT_FAILURE);
+}
+
+/* The kernel answers by SIGBUS if the file has become shorter, or its disk has failed. */
+static void explain_faults(const char *path, const uint8_t *bytes, size_t length)
+{
+	struct sigaction action = {.sa_sigaction = end_scan, .sa_flags = SA_SIGINFO};
+
+	mapped.bytes = bytes;
+	mapped.length = length;
+	error_line(mapped.line, sizeof mapped.line - 1,
+		   "mptcp_synscan: %s was cut short during the scan, or its disk failed",
+		   path);
+	strcat(mapped.line, "\n");
+	sigaction(SIGBUS, &action, NULL);
+}
+
 static bool map(int descriptor, const uint8_t **bytes, size_t *length,
 		char error[TARGET_FILE_ERROR_BYTES])
 {
@@ -109,14 +147,17 @@ bool target_file_open(const char *path, struct target_file *file,
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	const uint8_t *bytes;
 	size_t length;
-	bool mapped;
+	bool is_mapped;
 
 	if (descriptor < 0) {
 		error_line(error, TARGET_FILE_ERROR_BYTES, "cannot be read: %s",
 			   strerror(errno));
 		return false;
 	}
-	mapped = map(descriptor, &bytes, &length, error);
+	is_mapped = map(descriptor, &bytes, &length, error);
 	close(descriptor);
-	return mapped && target_file_read(bytes, length, file, error);
+	if (!is_mapped)
+		return false;
+	explain_faults(path, bytes, length);
+	return target_file_read(bytes, length, file, error);
 }

@@ -41,7 +41,10 @@ struct target_file {
 bool target_file_read(const uint8_t *bytes, size_t length, struct target_file *file,
 		      char error[TARGET_FILE_ERROR_BYTES]);
 
-/* Maps a file, for as long as the process lives. */
+/*
+ * Maps a file, for as long as the process lives. If it is truncated meanwhile, the process
+ * ends with one line when it next reads what is gone.
+ */
 bool target_file_open(const char *path, struct target_file *file,
 		      char error[TARGET_FILE_ERROR_BYTES]);
 

@@ -158,15 +158,21 @@ struct sender_counts sender_counts(void)
 	};
 }
 
-static ssize_t send_at_once(int socket, const void *frame, size_t length, int flags,
-			    __CONST_SOCKADDR_ARG to, socklen_t to_length)
-{
-	ssize_t (*libc_sendto)(int, const void *, size_t, int, __CONST_SOCKADDR_ARG,
-			       socklen_t);
+typedef ssize_t sendto_function(int, const void *, size_t, int, __CONST_SOCKADDR_ARG,
+				socklen_t);
 
-	/* ISO C has no conversion from an object to a function pointer. */
-	*(void **)&libc_sendto = dlsym(RTLD_NEXT, "sendto");
-	return libc_sendto(socket, frame, length, flags, to, to_length);
+/* Looked up once: other probe modules come by here for every packet. */
+static sendto_function *libc_sendto(void)
+{
+	static sendto_function *_Atomic known;
+	sendto_function *function = known;
+
+	if (function == NULL) {
+		/* ISO C has no conversion from an object to a function pointer. */
+		*(void **)&function = dlsym(RTLD_NEXT, "sendto");
+		known = function;
+	}
+	return function;
 }
 
 /* ZMap is told of success: retries and failures are counted here, frame by frame. */
@@ -176,7 +182,7 @@ __attribute__((visibility("default"))) ssize_t sendto(int socket, const void *fr
 						      socklen_t to_length)
 {
 	if (!noted || to_length != sizeof(struct sockaddr_ll))
-		return send_at_once(socket, frame, length, flags, to, to_length);
+		return libc_sendto()(socket, frame, length, flags, to, to_length);
 	noted = false;
 	if (this_lane == NULL)
 		this_lane = open_lane(socket, frame, to.__sockaddr__);

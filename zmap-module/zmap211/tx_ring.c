@@ -67,10 +67,15 @@ static void set_status(struct tpacket2_hdr *header, uint32_t value)
 	__atomic_store_n(&header->tp_status, value, __ATOMIC_RELEASE);
 }
 
-/* Long enough for a device to send some dozens of frames. */
-static void wait_for_room(void)
+/*
+ * The first wait is long enough for a fast device to send some dozens of frames, each
+ * further one is twice as long: 51 ms in all, in which a slow device sends some too.
+ */
+#define WAITS 10u
+
+static void wait_for_room(unsigned waited)
 {
-	nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = 50000L << waited}, NULL);
 }
 
 uint8_t *tx_ring_next(const struct tx_ring *ring)
@@ -78,7 +83,7 @@ uint8_t *tx_ring_next(const struct tx_ring *ring)
 	struct tpacket2_hdr *header = slot(ring, ring->next);
 
 	while (status(header) == TP_STATUS_SENDING)
-		wait_for_room();
+		wait_for_room(0);
 	return (uint8_t *)header + TX_RING_FRAME_AT;
 }
 
@@ -139,6 +144,7 @@ struct tx_ring_result tx_ring_submit(struct tx_ring *ring, int retries)
 {
 	struct tx_ring_result result = {.taken = 0};
 	int refusals = 0;
+	unsigned waits = 0;
 
 	while (ring->waiting > 0) {
 		int error = send_waiting(ring);
@@ -147,15 +153,23 @@ struct tx_ring_result tx_ring_submit(struct tx_ring *ring, int retries)
 		result.taken += taken;
 		if (taken > 0) {
 			refusals = 0;
+			waits = 0;
 			ring->stuck = false;
 		}
+		/* No room in the socket's buffer: what is in it will be sent. */
+		if (error == EAGAIN) {
+			wait_for_room(0);
+			continue;
+		}
 		/*
-		 * No room in the socket's buffer, or in the device's queue. Without carrier
-		 * the kernel says the same of the queue, but there waiting does not help.
+		 * No room in the device's queue. Without carrier the kernel says the same,
+		 * but there waiting does not help: once must do.
 		 */
-		if (error == EAGAIN || (error == ENOBUFS && !ring->stuck))
-			wait_for_room();
-		if (error == EAGAIN || error == EINTR || (error == 0 && taken > 0))
+		if (error == ENOBUFS && !ring->stuck && waits < WAITS) {
+			wait_for_room(waits++);
+			continue;
+		}
+		if (error == EINTR || (error == 0 && taken > 0))
 			continue;
 		if (ring->waiting > 0 && ++refusals > retries) {
 			leave_out_first(ring);

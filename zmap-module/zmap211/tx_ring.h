@@ -46,7 +46,8 @@ struct tx_ring_result {
 
 /*
  * Gives the kernel all that waits. A frame that it refuses is tried again `retries`
- * times, then left out. Room in the kernel's buffers is waited for, as sendto() does.
+ * times, then left out. Room in the socket's buffer is waited for, as sendto() does; room
+ * in the device's queue, too, but not for long if there is no carrier.
  */
 struct tx_ring_result tx_ring_submit(struct tx_ring *ring, int retries);
 

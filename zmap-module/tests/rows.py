@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""What zmap4_test.sh needs beside a shell:
+"""What zmap4_test.sh and hostile_peer.py need of targets and rows:
 
-zmap4_rows.py addresses FAMILY             prints the 64 targets of a scan
-zmap4_rows.py targets FAMILY FILE COUNT    writes so many as a target file, prints the CIDRs for ZMap
-zmap4_rows.py check FAMILY PROBE           reads JSON rows: are they those that zmap4_peer.py causes?
-zmap4_rows.py same FILE FILE               do two ZMaps' rows say the same?
+rows.py addresses FAMILY             prints the 64 targets of a scan
+rows.py targets FAMILY FILE COUNT    writes so many as a target file, prints the CIDRs for ZMap
+rows.py check FAMILY PROBE           reads JSON rows: are they those that peer.py causes?
+rows.py same FILE FILE               do two ZMaps' rows say the same?
 """
 import collections
 import ipaddress
 import json
 import sys
 
-import zmap4_peer as peer
+import peer
 
 COUNT = 64
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Answers the SYNs that arrive on an interface: zmap4_peer.py INTERFACE
+"""Answers the SYNs that arrive on an interface: peer.py INTERFACE
 
 What it does with a SYN depends on the last three bits of the target's address (KINDS). It
 builds its packets by itself, from the RFCs. Checksums are left out: captures carry the
