@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,11 @@ var mpcensus = func() string {
 
 // An ordinary user's PATH lacks the folder of zmap and nft; mpcensus looks there all the same.
 func TestMain(m *testing.M) {
+	// Scans mostly wait: more of them at a time than there are cores.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 	os.Exit(m.Run())
 }
@@ -83,11 +89,11 @@ type lab struct {
 }
 
 // labUp brings a lab up and takes it down when the test ends.
-func labUp(t *testing.T) lab {
+func labUp(t *testing.T, flags ...string) lab {
 	t.Helper()
 	require(t, "zmap", "nft", "nsenter")
 	l := lab{t, filepath.Join(t.TempDir(), "lab")}
-	r := run(t, mpcensus, "lab", "up", "--dir", l.dir)
+	r := run(t, mpcensus, append([]string{"lab", "up", "--dir", l.dir}, flags...)...)
 	if strings.Contains(r.stderr, "gives ordinary users no network") {
 		skip(t, "no lab on this machine: %s", r.stderr)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,15 +20,18 @@ import (
 // TestFramesReadByTshark captures one v0 and one v1 probe with their answers, and has Wireshark's
 // dissectors judge every frame and name the keys that our rows claim.
 func TestFramesReadByTshark(t *testing.T) {
-	require(t, "tcpdump", "tshark")
+	require(t, "tcpdump", "tshark", "mergecap")
 	l := labUp(t)
 	for _, c := range []struct {
 		probe, target string
 		sentKey       bool // the SYN carries our key
 	}{
-		{"v0", simulated(t, scenario.TrueV0), true},
-		{"v1", simulated(t, scenario.TrueV1), false},
+		{"v0", simulated(t, netip.Addr.Is4, scenario.TrueV0), true},
+		{"v1", simulated(t, netip.Addr.Is4, scenario.TrueV1), false},
 		{"v1", "198.19.0.1", false}, // a real kernel
+		{"v0", simulated(t, netip.Addr.Is6, scenario.TrueV0), true},
+		{"v1", simulated(t, netip.Addr.Is6, scenario.TrueV1), false},
+		{"v1", "2001:db8:ffff:a::1", false}, // a real kernel
 	} {
 		t.Run(c.probe+" "+c.target, func(t *testing.T) {
 			dir := t.TempDir()
@@ -60,12 +64,13 @@ func TestFramesReadByTshark(t *testing.T) {
 	}
 }
 
-// simulated is an address of the default population with the given behaviour on port 443.
-func simulated(t *testing.T, b scenario.Behaviour) string {
+// simulated is an address of the default population, of one family and with the given behaviour on
+// port 443.
+func simulated(t *testing.T, family func(netip.Addr) bool, b scenario.Behaviour) string {
 	t.Helper()
 	s := scenario.Default()
 	for a := range s.Addresses {
-		if s.Behaviour(a, 443) == b {
+		if family(a) && s.Behaviour(a, 443) == b {
 			return a.String()
 		}
 	}
@@ -73,12 +78,27 @@ func simulated(t *testing.T, b scenario.Behaviour) string {
 	return ""
 }
 
-// capture starts tcpdump on the scanner's interface and returns when it listens. stop ends it with all
+// capture starts to write what arrives at either end of the scanner's link into one file, and returns
+// when both listen. Probes and simulated hosts send past captures of what leaves. stop ends it with all
 // frames written.
 func (l lab) capture(pcap, filter string) (stop func()) {
 	l.t.Helper()
+	here, there := pcap+".scan0", pcap+".net0"
+	stopHere := l.captureArriving("scanner", "scan0", here, filter)
+	stopThere := l.captureArriving("internet", "net0", there, filter)
+	return func() {
+		l.t.Helper()
+		stopHere()
+		stopThere()
+		mustRun(l.t, "mergecap", "-F", "pcap", "-w", pcap, here, there)
+	}
+}
+
+func (l lab) captureArriving(namespace, link, pcap, filter string) (stop func()) {
+	l.t.Helper()
 	// -Z root: tcpdump would otherwise change to a user who cannot write here.
-	cmd := exec.Command(mpcensus, l.inside("tcpdump", "-i", "scan0", "-U", "-Z", "root", "-w", pcap, filter)...)
+	cmd := exec.Command(mpcensus, "lab", "exec", "--dir", l.dir, "--in", namespace, "--",
+		"tcpdump", "-i", link, "-Q", "in", "-U", "-Z", "root", "-w", pcap, filter)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		l.t.Fatal(err)
@@ -89,7 +109,7 @@ func (l lab) capture(pcap, filter string) (stop func()) {
 	messages := bufio.NewScanner(stderr)
 	listening := false
 	for !listening && messages.Scan() {
-		listening = strings.Contains(messages.Text(), "listening on scan0")
+		listening = strings.Contains(messages.Text(), "listening on "+link)
 	}
 	if !listening {
 		l.t.Fatal("tcpdump does not listen")
@@ -120,7 +140,7 @@ func dissect(t *testing.T, pcap string) []frame {
 		"-T", "fields", "-E", "separator=,", "-E", "quote=d", "-E", "occurrence=f",
 		"-e", "tcp.flags.syn", "-e", "tcp.flags.ack",
 		"-e", "tcp.options.mptcp.version", "-e", "tcp.options.mptcp.sendkey",
-		"-e", "tcp.checksum.status", "-e", "ip.checksum.status", "-e", "_ws.malformed", "-e", "_ws.expert.severity", "-e", "_ws.expert.message")
+		"-e", "tcp.checksum.status", "-e", "ip.checksum.status", "-e", "_ws.malformed", "-e", "_ws.expert.severity", "-e", "_ws.expert.message", "-e", "ipv6.version")
 	records, err := csv.NewReader(strings.NewReader(out)).ReadAll()
 	if err != nil || len(records) < 2 {
 		t.Fatalf("tshark read %d frames (%v):\n%s", len(records), err, out)
@@ -134,7 +154,8 @@ func dissect(t *testing.T, pcap string) []frame {
 		if r[3] != "" {
 			f.key = fmt.Sprintf("%016x", number(t, r[3]))
 		}
-		if r[4] != "1" || r[5] != "1" { // 1 is Good
+		// 1 is Good; an IPv6 header has no checksum.
+		if r[4] != "1" || r[5] != "1" && r[9] == "" {
 			f.complaints += "checksum status " + r[4] + ", " + r[5] + "; "
 		}
 		if r[6] != "" {

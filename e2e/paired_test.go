@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"database/sql"
 	"path/filepath"
 	"testing"
 
@@ -57,9 +58,49 @@ func TestPaired(t *testing.T) {
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
+	checkReasons(t, db, truth)
 	for _, treatment := range []string{"supports", "mirrors", "tampers", "implausible", "strips", "ignores", "resets", "drops", "closed"} {
 		if !treatments[treatment] {
 			t.Errorf("no target is called %s", treatment)
 		}
+	}
+}
+
+// checkReasons looks at behaviours that have a treatment in common: their reasons tell them apart.
+func checkReasons(t *testing.T, db *sql.DB, truth string) {
+	t.Helper()
+	rows, err := db.Query(`
+		WITH expected(behaviour, reason) AS (VALUES
+			('rst', 'plain: rst'), ('icmp', 'plain: icmp'),
+			('tcp', 'canary: not mirrored'), ('alter-canary', 'canary: altered'), ('other-subtype', 'other-subtype'),
+			('drop-mptcp', 'drops MPTCP only'), ('drop-unknown', 'drops unknown options'), ('reset-mptcp', 'resets MPTCP only'),
+			('mirror', 'canary: not mirrored'), ('mirror-all', 'canary: mirrored'), ('mirror-all', '%-echo: %'),
+			('mirror-keyed', 'canary: mirrored'), ('mirror-keyed', 'key-plausible: %'),
+			('zero-key', 'zero-key'), ('constant-key', 'repeated-key: %'), ('wrong-version', 'wrong-version: %'),
+			('malformed-length', 'malformed-option: length %'), ('malformed-short', 'malformed-option: length 12'), ('malformed-zero', 'malformed-option')
+		)
+		SELECT behaviour, reason, count(scan_id),
+		       count(*) FILTER (len(list_filter(reasons, lambda r: r LIKE reason)) = 0), any_value(reasons)::VARCHAR
+		FROM expected LEFT JOIN (
+			FROM read_parquet($1) JOIN treatments USING (family, target, port, probe) SELECT behaviour, scan_id, reasons
+		) USING (behaviour)
+		GROUP BY ALL`, truth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var behaviour, reason string
+		var targets, without uint64
+		var reasons sql.NullString
+		if err := rows.Scan(&behaviour, &reason, &targets, &without, &reasons); err != nil {
+			t.Fatal(err)
+		}
+		if targets == 0 || without != 0 {
+			t.Errorf("%s: %d of %d rows lack the reason %q, as in %s", behaviour, without, targets, reason, reasons.String)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -50,11 +50,12 @@ func labCommand() *cli.Command {
 			},
 			{
 				Name:        "exec",
-				Usage:       "run a command where the scanner stands",
+				Usage:       "run a command where the scanner stands, or elsewhere in the lab",
 				ArgsUsage:   "-- COMMAND [ARGUMENT...]",
 				Description: "Example: mpcensus lab exec -- curl http://198.19.0.1/",
-				Flags:       []cli.Flag{dir},
-				Action:      labExec,
+				Flags: []cli.Flag{dir,
+					&cli.StringFlag{Name: "in", Usage: "network namespace `NAME`: scanner, internet (the other end of its links, where a capture sees its probes), router, …", Value: netlab.ScannerNamespace}},
+				Action: labExec,
 			},
 			{
 				Name:        "truth",
@@ -141,7 +142,11 @@ func labUp(c *cli.Context) error {
 		fmt.Fprintf(w, "scan with\t%s %s\n", scan, state.Ranges[0])
 	}
 	if state.IPv6Addresses > 0 {
-		fmt.Fprintf(w, "IPv6\t%s --targets hitlist.txt, after %s lab hitlist --out hitlist.txt\n", scan, self)
+		hitlist := self + " lab hitlist --out hitlist.txt"
+		if c.IsSet("scenario") {
+			hitlist += " --scenario " + name
+		}
+		fmt.Fprintf(w, "IPv6\t%s --targets hitlist.txt, after %s\n", scan, hitlist)
 	}
 	return w.Flush()
 }
@@ -198,7 +203,7 @@ func labExec(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	argv, err := netlab.Command(dir, c.Args().Slice()...)
+	argv, err := netlab.Command(dir, c.String("in"), c.Args().Slice()...)
 	if err != nil {
 		return err
 	}

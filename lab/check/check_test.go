@@ -21,9 +21,9 @@ CREATE TABLE replies AS SELECT * FROM (VALUES
 	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0'), ('198.18.0.1', 'ipv4', 443, 'v0'), ('198.18.0.2', 'ipv4', 443, 'v0'),
 	('198.19.0.1', 'ipv4', 443, 'v0')) AS t(saddr, family, port, probe);
 CREATE TABLE hosts   AS SELECT * FROM (VALUES
-	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'potential'),
-	('198.18.0.2', 'ipv4', 443::USMALLINT, 'v0', 'mirrored'),
-	('198.19.0.1', 'ipv4', 443::USMALLINT, 'v0', 'no-mptcp')) AS t(target, family, port, probe, verdict);
+	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'potential', NULL::VARCHAR),
+	('198.18.0.2', 'ipv4', 443::USMALLINT, 'v0', 'mirrored', NULL),
+	('198.19.0.1', 'ipv4', 443::USMALLINT, 'v0', 'no-mptcp', NULL)) AS t(target, family, port, probe, verdict, canary);
 CREATE TABLE treatments (scan_id VARCHAR, target VARCHAR, family VARCHAR, port USMALLINT, probe VARCHAR, treatment VARCHAR);
 CREATE TABLE truth   AS SELECT * FROM (VALUES
 	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'true-v0', 'potential', true, 'supports', true),
@@ -87,9 +87,9 @@ func TestCompareFindsEveryKindOfFault(t *testing.T) {
 	for name, c := range map[string]struct{ change, want string }{
 		"wrong verdict":   {"UPDATE hosts SET verdict = 'potential' WHERE target = '198.18.0.2'", "1 verdicts are wrong"},
 		"host not found":  {"DELETE FROM hosts WHERE target = '198.18.0.1'", "1 verdicts are wrong"},
-		"host invented":   {"INSERT INTO hosts VALUES ('198.18.9.9', 'ipv4', 443, 'v0', 'closed')", "1 verdicts are wrong"},
-		"silent answers":  {"INSERT INTO hosts VALUES ('198.18.0.3', 'ipv4', 443, 'v0', 'closed')", "1 verdicts are wrong"},
-		"host twice":      {"INSERT INTO hosts VALUES ('198.18.0.1', 'ipv4', 443, 'v0', 'closed')", "1 verdicts are wrong"},
+		"host invented":   {"INSERT INTO hosts VALUES ('198.18.9.9', 'ipv4', 443, 'v0', 'closed', NULL)", "1 verdicts are wrong"},
+		"silent answers":  {"INSERT INTO hosts VALUES ('198.18.0.3', 'ipv4', 443, 'v0', 'closed', NULL)", "1 verdicts are wrong"},
+		"host twice":      {"INSERT INTO hosts VALUES ('198.18.0.1', 'ipv4', 443, 'v0', 'closed', NULL)", "1 verdicts are wrong"},
 		"reply lost":      {"DELETE FROM replies WHERE rowid = 0", "true-v0, ipv4, port 443, v0: 2 replies sent, 1 rows"},
 		"all lost":        {"DELETE FROM replies WHERE saddr = '198.18.0.2'", "mirror, ipv4, port 443, v0: 1 replies sent, 0 rows"},
 		"kernel's lost":   {"DELETE FROM replies WHERE saddr = '198.19.0.1'", "kernel-mptcp, ipv4, port 443, v0: 1 replies sent, 0 rows"},
@@ -125,6 +125,28 @@ func TestCompareLessThanTheLab(t *testing.T) {
 	err = compare(t, "DELETE FROM replies WHERE rowid = 0; UPDATE scans SET probes_sent = 3").Err()
 	if want := "ipv4, port 443, v0: the dataset's scans sent 3 SYNs, the lab received 4"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
+// A host that makes up a key and mirrors the canary: a scan whose SYNs have both finds it out, another
+// takes it for genuine.
+func TestCompareCanaryBesideMPCapable(t *testing.T) {
+	const keyed = "UPDATE truth SET verdict = 'potential' WHERE target = '198.18.0.2';"
+	for verdict, canary := range map[string]string{"mirrored": "'mirrored'", "potential": "NULL"} {
+		set := keyed + "UPDATE hosts SET verdict = '%s', canary = %s WHERE target = '198.18.0.2'"
+		if err := compare(t, fmt.Sprintf(set, verdict, canary)).Err(); err != nil {
+			t.Errorf("%s, canary %s: %v", verdict, canary, err)
+		}
+		other := map[string]string{"mirrored": "'none'", "potential": "'mirrored'"}[verdict]
+		err := compare(t, fmt.Sprintf(set, "potential", other)).Err()
+		if err == nil || !strings.Contains(err.Error(), "1 verdicts are wrong") {
+			t.Errorf("potential, canary %s: %v", other, err)
+		}
+	}
+	// A genuine host sends no canary back.
+	err := compare(t, "UPDATE hosts SET verdict = 'mirrored', canary = 'mirrored' WHERE target = '198.18.0.1'").Err()
+	if err == nil || !strings.Contains(err.Error(), "1 verdicts are wrong") {
+		t.Errorf("true-v0, mirrored: %v", err)
 	}
 }
 

@@ -10,7 +10,9 @@ WITH scanned AS (
 )
 SELECT coalesce(behaviour, 'not in the lab') AS behaviour,
        family, port, probe,
-       coalesce(truth.verdict, 'no row')     AS expected,
+       -- Of a SYN with MP_CAPABLE that carried the canary too, one reply shows what else takes a campaign.
+       coalesce(CASE WHEN hosts.canary IS NOT NULL AND truth.verdict = 'potential' AND truth.treatment = 'mirrors' THEN 'mirrored'
+                     ELSE truth.verdict END, 'no row') AS expected,
        coalesce(hosts.verdict, 'no row')     AS found,
        coalesce(truth.certain, true)         AS certain,
        count(*)                              AS targets,

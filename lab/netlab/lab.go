@@ -14,9 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -247,10 +249,13 @@ func waitEnd(pidfd, pid int) error {
 	}
 }
 
-// Command is the command line that runs argv in the scanner's namespace. It is
-// refused when the lab is not isolated. (A Go program cannot enter a user
+// ScannerNamespace is where a scan runs.
+const ScannerNamespace = "scanner"
+
+// Command is the command line that runs argv in the namespace of that name. It
+// is refused when the lab is not isolated. (A Go program cannot enter a user
 // namespace itself, as it has several threads; util-linux's nsenter can.)
-func Command(dir string, argv ...string) ([]string, error) {
+func Command(dir, namespace string, argv ...string) ([]string, error) {
 	s, err := Status(dir)
 	if err != nil {
 		return nil, err
@@ -258,22 +263,27 @@ func Command(dir string, argv ...string) ([]string, error) {
 	if s.Problem != "" {
 		return nil, fmt.Errorf("the lab must not be used: %s", s.Problem)
 	}
+	net, ok := s.Namespaces[namespace]
+	if !ok {
+		names := slices.Sorted(maps.Keys(s.Namespaces))
+		return nil, fmt.Errorf("the lab has no namespace %q: choose of %s", namespace, strings.Join(names, ", "))
+	}
 	nsenter, err := exec.LookPath("nsenter")
 	if err != nil {
 		return nil, fmt.Errorf("enter the lab: %w: install util-linux", err)
 	}
-	ns := "/proc/" + strconv.Itoa(s.PID) + "/ns/"
-	enter := []string{nsenter, "--net=" + ns + "net"}
+	enter := []string{nsenter, "--net=" + net}
 	ours, err := os.Readlink("/proc/self/ns/user")
 	if err != nil {
 		return nil, err
 	}
-	theirs, err := os.Readlink(ns + "user")
+	user := "/proc/" + strconv.Itoa(s.PID) + "/ns/user"
+	theirs, err := os.Readlink(user)
 	if err != nil {
 		return nil, fmt.Errorf("enter the lab: %w: run this as the user who started it", err)
 	}
 	if ours != theirs {
-		enter = append(enter, "--user="+ns+"user", "--preserve-credentials")
+		enter = append(enter, "--user="+user, "--preserve-credentials")
 	}
 	return append(append(enter, "--"), argv...), nil
 }

@@ -74,7 +74,7 @@ func up(t *testing.T) (dir string, s *State) {
 // command prepares a command inside the lab.
 func command(t *testing.T, dir string, argv ...string) *exec.Cmd {
 	t.Helper()
-	line, err := Command(dir, argv...)
+	line, err := Command(dir, ScannerNamespace, argv...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestUpAndDown(t *testing.T) {
 	if _, err := Status(dir); !errors.Is(err, ErrNotUp) {
 		t.Errorf("status after down: %v", err)
 	}
-	if _, err := Command(dir, "true"); !errors.Is(err, ErrNotUp) {
+	if _, err := Command(dir, ScannerNamespace, "true"); !errors.Is(err, ErrNotUp) {
 		t.Errorf("exec after down: %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
@@ -272,7 +272,7 @@ func TestExec(t *testing.T) {
 	}
 	// What a command changes inside is seen before the next one runs.
 	inside(t, dir, "ip", "link", "add", "leak", "type", "bridge")
-	if _, err := Command(dir, "true"); err == nil || !strings.Contains(err.Error(), "interface leak is a bridge") {
+	if _, err := Command(dir, ScannerNamespace, "true"); err == nil || !strings.Contains(err.Error(), "interface leak is a bridge") {
 		t.Errorf("a foreign interface: %v", err)
 	}
 }
@@ -392,6 +392,9 @@ func probe(from Scanner, target netip.Addr, p scenario.Probe, wait time.Duration
 	packet := make([]byte, 1500)
 	for {
 		n, peer, err := unix.Recvfrom(fd, packet, 0)
+		if err == unix.EINTR {
+			continue // by a signal of Go's runtime: with SO_RCVTIMEO no call is restarted (signal(7))
+		}
 		if err == unix.EAGAIN {
 			return "", nil
 		}

@@ -32,6 +32,10 @@ type State struct {
 	Scanner                       // the kernel's own choice, with both families
 	IPv6Only       Scanner        `json:"ipv6_only"` // reaches the same hosts
 	Blocklist      string         `json:"blocklist"`
+	// Namespaces has the file of each network namespace, by name: of the
+	// scanner, of the internet at the other end of its links, of the router and
+	// of the real hosts.
+	Namespaces map[string]string `json:"namespaces"`
 	// Population counts what all targets got and sent, simulated and real.
 	Population responder.Counts `json:"population"`
 	Problem    string           `json:"problem,omitempty"` // why the lab must not be used
@@ -138,7 +142,11 @@ func (k *keeper) state() *State {
 		Ranges: k.scenario.Ranges, IPv6Addresses: len(k.scenario.IPv6), Ports: k.scenario.Ports,
 		Scanner: scanners[0], IPv6Only: scanners[1],
 		Blocklist:  filepath.Join(k.Dir, blocklistFile),
+		Namespaces: make(map[string]string),
 		Population: k.responder.Counts(),
+	}
+	for _, n := range k.network.all() {
+		s.Namespaces[n.Name] = fmt.Sprintf("/proc/%d/fd/%d", s.PID, n.file.Fd())
 	}
 	replies, err := k.network.hostReplies()
 	if err == nil {

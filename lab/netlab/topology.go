@@ -92,7 +92,7 @@ func (n *network) all() []*Namespace {
 func newNetwork() (*network, error) {
 	n := &network{hosts: make(map[string]*Namespace)}
 	var err error
-	if n.scanner, err = OpenNamespace("scanner", "/proc/self/ns/net"); err != nil {
+	if n.scanner, err = OpenNamespace(ScannerNamespace, "/proc/self/ns/net"); err != nil {
 		return nil, err
 	}
 	if n.internet, err = NewNamespace("internet"); err != nil {

@@ -117,6 +117,10 @@ func Write(path string, s *scenario.Scenario) (rows int, err error) {
 
 // whole makes a file appear only when all of it is written.
 func whole(path string, write func(out io.Writer) error) error {
+	// The rename would replace a device or a link: for root, /dev/null of the whole machine.
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("write %s: it exists and is no regular file: name another", path)
+	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

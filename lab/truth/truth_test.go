@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"golang.org/x/sys/unix"
 
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
@@ -158,18 +161,39 @@ func TestWriteIsDeterministic(t *testing.T) {
 	}
 }
 
-func TestWriteLeavesNothingBehind(t *testing.T) {
+func TestWriteReplacesOnlyRegularFiles(t *testing.T) {
 	dir := t.TempDir()
-	// A folder in the way makes the last step, the rename, fail.
-	path := filepath.Join(dir, "truth.parquet")
-	if err := os.MkdirAll(filepath.Join(path, "x"), 0o755); err != nil {
+	// They stand for /dev/null and /dev/stdout.
+	file, pipe, link := filepath.Join(dir, "file"), filepath.Join(dir, "pipe"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(file, nil, 0o644), unix.Mkfifo(pipe, 0o600), os.Symlink(file, link)); err != nil {
 		t.Fatal(err)
 	}
+	for _, path := range []string{pipe, link, dir} {
+		if _, err := WriteHitlist(path, smaller(t)); err == nil || !strings.Contains(err.Error(), "no regular file: name another") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := WriteHitlist(file, smaller(t)); err != nil {
+		t.Errorf("a file is not replaced: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+func TestWriteLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
 	small, err := scenario.Parse("", []byte("ranges: [198.18.0.0/24]\nports: [80]\nbehaviours: {tcp: 1}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Write(path, small); err == nil {
+	// A folder that comes up in the meantime makes the last step, the rename, fail.
+	path := filepath.Join(dir, "truth.parquet")
+	err = whole(path, func(out io.Writer) error {
+		_, err := encode(out, small)
+		return errors.Join(err, os.MkdirAll(filepath.Join(path, "x"), 0o755))
+	})
+	if err == nil {
 		t.Fatal("wrote over a folder")
 	}
 	entries, err := os.ReadDir(dir)

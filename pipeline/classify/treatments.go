@@ -34,6 +34,8 @@ type Campaign struct {
 type campaignScan struct {
 	Scan
 	complete bool
+	unsent   uint64 // probes
+	dropped  uint64 // packets that may have been replies
 }
 
 // Treated is what a campaign concludes on one MPTCP version.
@@ -45,7 +47,8 @@ type Treated struct {
 // Campaigns are the paired campaigns that the table scans knows, by their id. The database is one of
 // [dataset.OpenDuckDB].
 func Campaigns(ctx context.Context, db *sql.DB) ([]Campaign, error) {
-	rows, err := db.QueryContext(ctx, `SELECT campaign, family, port, scan_id, date, probe, complete
+	rows, err := db.QueryContext(ctx, `SELECT campaign, family, port, scan_id, date, probe, complete,
+			coalesce(send_failures, 0), coalesce(kernel_drops, 0) + coalesce(interface_drops, 0)
 		FROM scans WHERE campaign IS NOT NULL ORDER BY ALL`)
 	if err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func Campaigns(ctx context.Context, db *sql.DB) ([]Campaign, error) {
 	for rows.Next() {
 		var c Campaign
 		var s campaignScan
-		if err := rows.Scan(&c.ID, &c.Family, &c.Port, &s.ID, &s.Date, &s.Probe, &s.complete); err != nil {
+		if err := rows.Scan(&c.ID, &c.Family, &c.Port, &s.ID, &s.Date, &s.Probe, &s.complete, &s.unsent, &s.dropped); err != nil {
 			return nil, err
 		}
 		s.Family, s.Port = c.Family, c.Port
@@ -130,6 +133,12 @@ func (c Campaign) judged() (scans []Scan, notes []string) {
 		notes = append(notes, "no canary scan: judged without it")
 	case !canary[0].complete:
 		notes = append(notes, "the canary scan is incomplete: judged by what it has")
+	}
+	for _, s := range c.scans {
+		if scans != nil && s.unsent+s.dropped > 0 {
+			notes = append(notes, fmt.Sprintf("the %s scan could not send %d probes and dropped %d packets: some of its silence may be this loss",
+				s.Probe, s.unsent, s.dropped))
+		}
 	}
 	return scans, notes
 }

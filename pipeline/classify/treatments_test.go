@@ -86,8 +86,8 @@ func judgeAll(t testing.TB, dir string) (notes []string) {
 // readTreatments is what the dataset says of a scan, in the order of the file.
 func readTreatments(t testing.TB, dir, scanID string) (rows []treated) {
 	t.Helper()
-	found, err := open(t, dir).Query(`SELECT target, treatment, array_to_string(reasons, ' | '), coalesce(plain, ''),
-		coalesce(mptcp, ''), coalesce(canary, ''), coalesce(canary_mirrored::VARCHAR, ''), campaign, scan_id,
+	found, err := open(t, dir).Query(`SELECT target, treatment, array_to_string(reasons, ' | '), coalesce(plain_answer, ''),
+		coalesce(mptcp_answer, ''), coalesce(canary_answer, ''), coalesce(canary_mirrored::VARCHAR, ''), campaign, scan_id,
 		concat_ws(' ', date, family, port, probe) FROM treatments WHERE scan_id = ?`, scanID)
 	if err != nil {
 		t.Fatal(err)
@@ -498,6 +498,30 @@ func TestCampaignsThatLackScans(t *testing.T) {
 	}
 }
 
+// What a scan lost itself looks like what a target or path drops.
+func TestCampaignThatLostPackets(t *testing.T) {
+	dir := t.TempDir()
+	c := sample{id: "c", family: "ipv4", replies: map[string][]reply{
+		"plain": {synack("198.18.0.1", "none")}, "v0": nil, "v1": nil, "canary": nil}}
+	c.add(t, dir)
+	for probe, counts := range map[string]string{
+		"plain": "3::UBIGINT AS send_failures",
+		"v0":    "0::UBIGINT AS send_failures, 0::UBIGINT AS kernel_drops, 0::UBIGINT AS interface_drops",
+		"v1":    "5::UBIGINT AS kernel_drops, 2::UBIGINT AS interface_drops",
+	} {
+		scan := c.scan(probe)
+		exec(t, open(t, dir), fmt.Sprintf("COPY (SELECT * EXCLUDE (date, family, port, probe) REPLACE (%s) FROM scans WHERE probe = %s) TO %s (FORMAT parquet)",
+			counts, dataset.Literal(probe), dataset.Literal(scan.Path(dir, "scans", scan.ID, dataset.Parquet))))
+	}
+	want := []string{
+		"the plain scan could not send 3 probes and dropped 0 packets: some of its silence may be this loss",
+		"the v1 scan could not send 0 probes and dropped 7 packets: some of its silence may be this loss",
+	}
+	if notes := judgeAll(t, dir); !slices.Equal(notes, want) {
+		t.Errorf("got %q, want %q", notes, want)
+	}
+}
+
 // Two scans with one probe may have had different targets, whose silence then means nothing.
 func TestCampaignWithTwoScansOfOneProbe(t *testing.T) {
 	dir := t.TempDir()
@@ -564,7 +588,7 @@ func TestTreatmentColumns(t *testing.T) {
 	judgeAll(t, dir)
 	checkColumns(t, open(t, dir), dataset.TreatmentsTable, treatmentsPath(dir, c.scan("v0")))
 	var nothing sql.NullString
-	if err := open(t, dir).QueryRow("SELECT canary FROM treatments").Scan(&nothing); err != nil || nothing.Valid {
-		t.Errorf("canary %v, %v, without a canary scan", nothing, err)
+	if err := open(t, dir).QueryRow("SELECT canary_answer FROM treatments").Scan(&nothing); err != nil || nothing.Valid {
+		t.Errorf("canary_answer %v, %v, without a canary scan", nothing, err)
 	}
 }
