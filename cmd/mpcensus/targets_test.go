@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -76,11 +77,25 @@ func TestTargetsBuild(t *testing.T) {
 	}
 }
 
+func TestTargetsBuildInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	list := filepath.Join(dir, "list")
+	if err := os.WriteFile(list, []byte("8.8.8.8\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	err := newApp().RunContext(ctx, []string{"mpcensus", "targets", "build", "--out", filepath.Join(dir, "out"), list})
+	if err == nil || err.Error() != "interrupted: no target file was written" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The lines are the launcher's input: zmap-module/zmap-mptcp.
 func TestTargetsArguments(t *testing.T) {
 	spec := zmap.Scan{Interface: "scan0", SourceIP: netip.MustParseAddr("198.18.0.1"), GatewayMAC: "02:00:00:00:00:01"}
-	want := []string{"--interface=scan0", "--source-ip=198.18.0.1", "--gateway-mac=02:00:00:00:00:01", "--blacklist-file=/dev/null",
-		"1.0.0.0/31", "1.0.0.2/32"}
+	want := []string{"--interface=scan0", "--source-ip=198.18.0.1", "--gateway-mac=02:00:00:00:00:01", "-b/dev/null",
+		"--seed=1", "1.0.0.0/31", "1.0.0.2/32"}
 	if got := indexArguments(spec, 3); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
@@ -90,18 +105,26 @@ func TestTargetsArguments(t *testing.T) {
 	if got := indexArguments(spec, 3); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
+	// ZMap's next group is random as ever.
+	if got := indexArguments(spec, 257); slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, "--seed") }) {
+		t.Errorf("got %q", got)
+	}
 	// What is named is not looked up.
 	file := filepath.Join(t.TempDir(), "hitlist.targets")
-	_, err := targets.Build(t.Context(), file, targets.Params{
+	blocklist, err := targets.ParseBlocklist("blocklist", strings.NewReader("ff00::/8\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = targets.Build(t.Context(), file, targets.Params{
 		Inputs:    []targets.Input{{Name: "list", Text: strings.NewReader("2001:db8::2\n")}},
-		Blocklist: new(targets.Blocklist),
+		Blocklist: blocklist,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	named := "--interface=scan0 --gateway-mac=02:00:00:00:00:01 --source-ip=2001:db8::1 -- " + file
 	output, err := runCommand(t, append([]string{"targets", "arguments"}, strings.Fields(named)...)...)
-	if want := "--interface=scan0\n--source-ip=192.0.2.1\n--gateway-mac=02:00:00:00:00:01\n--blacklist-file=/dev/null\n1.0.0.0/32\nprobe-args:source=2001:db8::1\n"; output != want || err != nil {
+	if want := "--interface=scan0\n--source-ip=192.0.2.1\n--gateway-mac=02:00:00:00:00:01\n-b/dev/null\n--seed=1\n1.0.0.0/32\nprobe-args:source=2001:db8::1\n"; output != want || err != nil {
 		t.Errorf("got %q, %v", output, err)
 	}
 	for arguments, code := range map[string]int{

@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/netip"
@@ -26,7 +27,7 @@ func OpenBlocklist(path string) (*Blocklist, error) {
 // with host bits blocks all of the prefix. A list without any entry is an error: it would block
 // nothing. name stands in errors.
 func ParseBlocklist(name string, text io.Reader) (*Blocklist, error) {
-	entries, err := newEntryReader(name, text)
+	entries, err := newEntryReader(context.Background(), name, text)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +64,43 @@ func (b *Blocklist) WriteIPv4(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// Check refuses a list without an entry of the family: like an empty one, it would block nothing.
+func (b *Blocklist) Check(f Family) error {
+	if len(b.of(f)) > 0 {
+		return nil
+	}
+	multicast := "224.0.0.0/4"
+	if f == IPv6 {
+		multicast = "ff00::/8"
+	}
+	return fmt.Errorf("the blocklist has no %s entry and would block nothing: add the networks that asked not to be scanned, and special-purpose ones such as %s", f, multicast)
+}
+
+// FirstOutside is the first address of a prefix that is not on the list; it is not valid if there is
+// none. 0.0.0.0 does not count: ZMap never probes it.
+func (b *Blocklist) FirstOutside(p netip.Prefix) netip.Addr {
+	f, within := familyOf(p.Addr()), prefixOf(p)
+	a := within.first
+	if f == IPv4 && a == (address{}) {
+		a = a.next()
+	}
+	for _, block := range b.of(f) {
+		if a.compare(block.first) < 0 {
+			break
+		}
+		if block.last().compare(within.last()) >= 0 {
+			return netip.Addr{} // here, as the last of all addresses has no next
+		}
+		if a.compare(block.last()) <= 0 {
+			a = block.last().next()
+		}
+	}
+	if a.compare(within.last()) > 0 {
+		return netip.Addr{}
+	}
+	return a.addr(f)
 }
 
 func (b *Blocklist) of(f Family) []prefix {

@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,9 @@ func Build(ctx context.Context, out string, p Params) (Summary, error) {
 	if b.summary.Addresses == 0 {
 		return b.summary, b.nothingNamed()
 	}
+	if err := b.Blocklist.Check(b.summary.Family); err != nil {
+		return b.summary, err
+	}
 	w := newWriter(ctx, file, b.summary.Family)
 	if err := b.write(w, named); err != nil {
 		return b.summary, err
@@ -99,14 +103,14 @@ func (b *builder) read() (iter.Seq[prefix], error) {
 	for _, input := range b.Inputs {
 		if err := b.readInput(input, sorter); err != nil {
 			sorter.sorted() // ends its goroutine
-			return nil, err
+			return nil, cmp.Or(b.ctx.Err(), err)
 		}
 	}
 	return sorter.sorted(), nil
 }
 
 func (b *builder) readInput(input Input, sorter *sorter) error {
-	entries, err := newEntryReader(input.Name, input.Text)
+	entries, err := newEntryReader(b.ctx, input.Name, input.Text)
 	if err != nil {
 		return err
 	}
@@ -154,7 +158,7 @@ func (b *builder) accept(entry netip.Prefix) (p prefix, ok bool, err error) {
 		b.summary.OtherFamily++
 		return prefix{}, false, nil
 	case b.summary.Family != family:
-		return prefix{}, false, fmt.Errorf("%s is %s, addresses before it are %s: a target file has one family, choose it by --family",
+		return prefix{}, false, fmt.Errorf("%s is %s, addresses before it are %s: a target file has one family, choose it by targets build --family",
 			entry, family, b.summary.Family)
 	}
 	p = prefixOf(entry)

@@ -2,6 +2,7 @@ package targets
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,10 +15,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// nothingBlocked holds one address that no test uses.
-const nothingBlocked = "255.255.255.255"
+// nothingBlocked holds one address of each family that no test uses.
+const nothingBlocked = "255.255.255.255\nfeff::"
 
 func blocklist(t testing.TB, text string) *Blocklist {
 	t.Helper()
@@ -194,7 +198,7 @@ func TestBlocklistEdges(t *testing.T) {
 		{"192.0.1.255\n192.0.2.0\n192.0.2.255\n192.0.3.0", "192.0.2.77/24 # host bits: all of it", "192.0.1.255 192.0.3.0"},
 		{"0.0.0.0\n255.255.255.255", "0.0.0.0", "255.255.255.255"},
 		{"0.0.0.0\n255.255.255.255", "255.255.255.255", "0.0.0.0"},
-		{"0.0.0.0/30\n255.255.255.254/31", "::/0", "0.0.0.0 0.0.0.1 0.0.0.2 0.0.0.3 255.255.255.254 255.255.255.255"},
+		{"0.0.0.0/30\n255.255.255.254/31", "::/0\n192.0.2.1", "0.0.0.0 0.0.0.1 0.0.0.2 0.0.0.3 255.255.255.254 255.255.255.255"},
 		{"192.0.2.0/31", "0.0.0.0/0", ""},
 		{"::\nffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/128", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
 		{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc/126", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
@@ -223,7 +227,7 @@ func TestBlocklistEdges(t *testing.T) {
 func TestFamilies(t *testing.T) {
 	both := "192.0.2.1\n\n2001:db8::1\n192.0.2.2\n2001:db8::2/127\n"
 	if _, _, err := build(t, nothingBlocked, 0, both); err == nil ||
-		err.Error() != "list1:3: 2001:db8::1/128 is ipv6, addresses before it are ipv4: a target file has one family, choose it by --family" {
+		err.Error() != "list1:3: 2001:db8::1/128 is ipv6, addresses before it are ipv4: a target file has one family, choose it by targets build --family" {
 		t.Errorf("both families: %v", err)
 	}
 	// Also over several files.
@@ -306,9 +310,15 @@ func TestBuildReplacesOnlyTargetFiles(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left: %v, %v", entries, err)
 	}
-	out = os.DevNull
-	if err := run("192.0.2.5"); err == nil {
-		t.Error("a device is replaced")
+	// Stand for /dev/null and /dev/stdout, which a build by root would replace for the whole machine.
+	special, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "link")
+	if err := errors.Join(unix.Mkfifo(special, 0o600), os.Truncate(out, 0), os.Symlink(out, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, out = range []string{special, link} {
+		if err := run("192.0.2.5"); err == nil || !strings.Contains(err.Error(), "is no target file: name another") {
+			t.Errorf("%s is replaced: %v", out, err)
+		}
 	}
 	out = filepath.Join(dir, "nowhere", "out")
 	if err := run("192.0.2.5"); !errors.Is(err, os.ErrNotExist) {
@@ -317,11 +327,13 @@ func TestBuildReplacesOnlyTargetFiles(t *testing.T) {
 }
 
 // endless is a hitlist that goes on and on.
-type endless struct{ read int }
+type endless struct{}
 
-func (e *endless) Read(p []byte) (int, error) {
-	n := copy(p, "192.0.2.1\n")
-	e.read += n
+func (endless) Read(p []byte) (n int, err error) {
+	const line = "192.0.2.1\n"
+	for n+len(line) <= len(p) {
+		n += copy(p[n:], line)
+	}
 	return n, nil
 }
 
@@ -330,7 +342,7 @@ func TestBuildCanBeInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	calls := 0
 	_, err := Build(ctx, filepath.Join(dir, "out"), Params{
-		Inputs:    []Input{{"endless", &endless{}}},
+		Inputs:    []Input{{"endless", endless{}}},
 		Blocklist: blocklist(t, nothingBlocked),
 		Progress: func(s Summary) {
 			if calls++; s.Lines != uint64(calls)*progressInterval || s.Addresses != s.Lines-1 {
@@ -350,5 +362,60 @@ func TestBuildCanBeInterrupted(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+// A list that is not at its end and sends nothing, or nothing but comments, keeps nobody waiting: plain,
+// and as what the decoder of a compressed one waits for.
+func TestInterruptReachesWaitingReaders(t *testing.T) {
+	zipped := new(bytes.Buffer)
+	z := gzip.NewWriter(zipped)
+	z.Write([]byte("192.0.2.1\n"))
+	z.Flush()
+	for name, c := range map[string]struct {
+		start string
+		then  func(w io.Writer) error
+	}{
+		"silence":  {"192.0.2.1\n", func(io.Writer) error { return nil }},
+		"nothing":  {"", func(io.Writer) error { return nil }},
+		"gzip":     {zipped.String(), func(io.Writer) error { return nil }},
+		"comments": {"", func(w io.Writer) error { _, err := w.Write([]byte("# comment\n")); return err }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, in := io.Pipe()
+			defer in.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			dir := t.TempDir()
+			ended := make(chan error, 1)
+			go func() {
+				_, err := Build(ctx, filepath.Join(dir, "out"), Params{Inputs: []Input{{"list", out}}, Blocklist: blocklist(t, nothingBlocked)})
+				out.Close()
+				ended <- err
+			}()
+			if _, err := io.WriteString(in, c.start); err != nil {
+				t.Fatal(err)
+			}
+			for range 100 {
+				if err := c.then(in); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cancel()
+			go func() {
+				for c.then(in) == nil && name == "comments" {
+				}
+			}()
+			select {
+			case err := <-ended:
+				if err != context.Canceled {
+					t.Errorf("got %v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("it still waits")
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+				t.Errorf("left: %v, %v", entries, err)
+			}
+		})
 	}
 }

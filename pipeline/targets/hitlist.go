@@ -3,6 +3,7 @@ package targets
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,31 +42,61 @@ type entryReader struct {
 	close  func()
 }
 
-// newEntryReader begins to read a list; name stands in errors. close must be called at the end.
-func newEntryReader(name string, text io.Reader) (*entryReader, error) {
-	r := &entryReader{name: name, lines: bufio.NewReaderSize(text, maxLine), close: func() {}}
+// newEntryReader begins to read a list; name stands in errors. Reading fails when ctx ends. close must
+// be called at the end.
+func newEntryReader(ctx context.Context, name string, text io.Reader) (*entryReader, error) {
+	raw, stop := ahead(ctx, text)
+	r := &entryReader{name: name, lines: bufio.NewReaderSize(raw, maxLine), close: stop}
+	if err := r.decompress(ctx); err != nil {
+		stop()
+		return nil, err
+	}
+	return r, nil
+}
+
+// decompress puts the decoder that the first bytes ask for before lines.
+func (r *entryReader) decompress(ctx context.Context) error {
 	start, err := r.lines.Peek(len(magic))
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", r.name, err)
 	}
+	stop := r.close
 	switch {
 	case string(start) == magic:
-		return nil, fmt.Errorf("%s is a target file: a hitlist is text", name)
+		return fmt.Errorf("%s is a target file: a hitlist is text", r.name)
 	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}): // RFC 1952 §2.3.1
 		decoder, err := gzip.NewReader(r.lines)
 		if err != nil {
-			return nil, fmt.Errorf("%s: damaged gzip file: %w", name, err)
+			return fmt.Errorf("%s: damaged gzip file: %w", r.name, err)
 		}
-		r.lines = bufio.NewReaderSize(decoder, maxLine)
+		// Beside the parsing, which takes as long.
+		text, stopDecoder := ahead(ctx, decoder)
+		r.lines = bufio.NewReaderSize(text, maxLine)
+		r.close = func() { stop(); stopDecoder() }
 	case isZstd(start):
 		decoder, err := zstd.NewReader(r.lines, zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
-			return nil, fmt.Errorf("%s: damaged zstd file: %w", name, err)
+			return fmt.Errorf("%s: damaged zstd file: %w", r.name, err)
 		}
 		r.lines = bufio.NewReaderSize(decoder, maxLine)
-		r.close = decoder.Close
+		r.close = func() { stop(); decoder.Close() }
 	}
-	return r, nil
+	return nil
+}
+
+// ahead reads r in a goroutine of its own, by one buffer ahead. What it returns fails when ctx ends, also
+// while r waits for input. stop ends the goroutine, as soon as r lets it.
+func ahead(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
+	out, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	cancel := context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
+	return out, func() {
+		cancel()
+		out.Close()
+	}
 }
 
 // isZstd knows a Zstandard frame (RFC 8878 §3.1.1) and a skippable one (§3.1.2), with which pzstd begins.

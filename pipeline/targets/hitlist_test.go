@@ -3,6 +3,7 @@ package targets
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -18,7 +20,7 @@ import (
 
 // entries reads a list to its end or first error.
 func entries(text io.Reader) (found []string, lines uint64, err error) {
-	r, err := newEntryReader("list", text)
+	r, err := newEntryReader(context.Background(), "list", text)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -98,12 +100,12 @@ func TestHitlistErrors(t *testing.T) {
 // counted counts what is read.
 type counted struct {
 	io.Reader
-	n int64
+	n atomic.Int64
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
@@ -134,8 +136,8 @@ func TestHitlistLongLines(t *testing.T) {
 	for name, text := range map[string]io.Reader{"plain": io.LimitReader(repeated('x'), 1<<30), "gzip": &bomb} {
 		in := &counted{Reader: text}
 		_, _, err := entries(in)
-		if err == nil || !strings.Contains(err.Error(), `list:1: a line of more than`) || in.n > 4*maxLine {
-			t.Errorf("%s: %v after %d bytes", name, err, in.n)
+		if err == nil || !strings.Contains(err.Error(), `list:1: a line of more than`) || in.n.Load() > 4*maxLine {
+			t.Errorf("%s: %v after %d bytes", name, err, in.n.Load())
 		}
 	}
 }

@@ -30,13 +30,17 @@ func createOutput(path string) (*output, error) {
 	return &output{file}, nil
 }
 
-// mayReplace keeps a slip on the command line from overwriting a hitlist or a device.
+// mayReplace keeps a slip on the command line from overwriting a hitlist or a device. Nor is a
+// symbolic link followed: renaming would replace it, and /dev/stdout is one.
 func mayReplace(path string) error {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return nil
 	}
-	ours, err := IsTargetFile(path)
+	ours := false
+	if err == nil && info.Mode().IsRegular() {
+		ours, err = IsTargetFile(path)
+	}
 	if err == nil && !ours {
 		err = fmt.Errorf("%s exists and is no target file: name another, or remove it", path)
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -43,20 +45,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: bench-targets bin/mpcensus")
 		os.Exit(2)
 	}
-	if err := bench(os.Args[1]); err != nil {
+	// An interrupt, too, must leave no gigabyte behind.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := bench(ctx, os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-targets:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(mpcensus string) error {
+func bench(ctx context.Context, mpcensus string) error {
 	dir, err := os.MkdirTemp("", "bench-targets-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	list := filepath.Join(dir, "hitlist.txt")
-	if err := writeLists(list); err != nil {
+	if err := writeLists(ctx, list); err != nil {
 		return err
 	}
 	build := func(list string) []string {
@@ -70,7 +75,7 @@ func bench(mpcensus string) error {
 	}
 	for range rounds {
 		for _, c := range contenders {
-			if err := c.run(); err != nil {
+			if err := c.run(ctx); err != nil {
 				return err
 			}
 		}
@@ -92,8 +97,8 @@ func bench(mpcensus string) error {
 
 // run measures one run. (The peak that Linux reports of a child is never below the memory of the
 // process that started it. This one holds no list.)
-func (c *contender) run() error {
-	command := exec.Command(c.command[0], c.command[1:]...)
+func (c *contender) run(ctx context.Context) error {
+	command := exec.CommandContext(ctx, c.command[0], c.command[1:]...)
 	command.Env = append(os.Environ(), "LC_ALL=C")
 	command.Stderr = os.Stderr
 	start := time.Now()
@@ -109,7 +114,7 @@ func (c *contender) run() error {
 func median(values []float64) float64 { return slices.Sorted(slices.Values(values))[len(values)/2] }
 
 // writeLists writes the list as text and compressed.
-func writeLists(path string) error {
+func writeLists(ctx context.Context, path string) error {
 	var files []io.Closer
 	create := func(name string) (*os.File, error) {
 		file, err := os.Create(name)
@@ -138,6 +143,9 @@ func writeLists(path string) error {
 	w := bufio.NewWriterSize(io.MultiWriter(plain, gzipped, zstandard), 1<<20)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range addresses {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		// Anywhere in 2a00::/12: none is a special-purpose address.
 		b := binary.BigEndian.AppendUint64(nil, 0x2a0<<52|random.Uint64()>>12)
 		b = binary.BigEndian.AppendUint64(b, random.Uint64())
