@@ -23,11 +23,11 @@ func TestLauncher(t *testing.T) {
 	}
 	write("zmap-mptcp", string(launcher))
 	write("mpcensus", `#!/bin/sh
-echo "$*" >"$0.called"
+printf '%s\n' "$*" >"$0.called"
 for file; do :; done
 case $file in
-*6.targets) printf '%s\n' --interface=if0 --source-ip=192.0.2.1 --gateway-mac=02:00:00:00:00:01 --blacklist-file=/dev/null 1.0.0.0/31 1.0.0.2/32 probe-args:source=2001:db8::1 ;;
-*4.targets) printf '%s\n' --interface=if0 --source-ip=198.18.0.1 --gateway-mac=02:00:00:00:00:01 --blacklist-file=/dev/null 1.0.0.0/32 ;;
+*6.targets) printf '%s\n' --interface=if0 --source-ip=192.0.2.1 --gateway-mac=02:00:00:00:00:01 -b/dev/null --seed=1 1.0.0.0/31 1.0.0.2/32 probe-args:source=2001:db8::1 ;;
+*4.targets) printf '%s\n' --interface=if0 --source-ip=198.18.0.1 --gateway-mac=02:00:00:00:00:01 -b/dev/null 1.0.0.0/32 ;;
 *) echo "mpcensus: $file: no target file" >&2; exit 1 ;;
 esac
 `)
@@ -38,8 +38,8 @@ esac
 		t.Fatalf("%v: %s", err, out)
 	}
 
-	const way6 = " --interface=if0 --source-ip=192.0.2.1 --gateway-mac=02:00:00:00:00:01 --blacklist-file=/dev/null 1.0.0.0/31 1.0.0.2/32"
-	const index6 = " --blacklist-file=/dev/null 1.0.0.0/31 1.0.0.2/32"
+	const way6 = " --interface=if0 --source-ip=192.0.2.1 --gateway-mac=02:00:00:00:00:01 -b/dev/null --seed=1 1.0.0.0/31 1.0.0.2/32"
+	const index6 = " -b/dev/null --seed=1 1.0.0.0/31 1.0.0.2/32"
 	for _, test := range []struct {
 		name   string
 		args   []string
@@ -58,7 +58,7 @@ esac
 		{"abbreviated", []string{"--probe-a", "targets=6.targets", "--disable", "--q"},
 			"--probe-a targets=6.targets,source=2001:db8::1 --disable --q" + way6, "targets arguments -- 6.targets", ""},
 		{"IPv4", []string{"--probe-args=targets=4.targets"},
-			"--probe-args=targets=4.targets --interface=if0 --source-ip=198.18.0.1 --gateway-mac=02:00:00:00:00:01 --blacklist-file=/dev/null 1.0.0.0/32",
+			"--probe-args=targets=4.targets --interface=if0 --source-ip=198.18.0.1 --gateway-mac=02:00:00:00:00:01 -b/dev/null 1.0.0.0/32",
 			"targets arguments -- 4.targets", ""},
 		{"the user's own way, short", []string{"-i", "eth7", "-S192.0.2.9", "-qG", "02:00:00:00:00:09", "--probe-args=targets=6.targets"},
 			"-i eth7 -S192.0.2.9 -qG 02:00:00:00:00:09 --probe-args=targets=6.targets,source=2001:db8::1" + index6,
@@ -66,8 +66,14 @@ esac
 		{"the user's own way, long", []string{"--interface=eth7", "--source-ip", "192.0.2.9", "--gateway=02:00:00:00:00:09", "--probe-args=source=2001:db8::9,targets=6.targets"},
 			"--interface=eth7 --source-ip 192.0.2.9 --gateway=02:00:00:00:00:09 --probe-args=source=2001:db8::9,targets=6.targets" + index6,
 			"targets arguments --interface=eth7 --source-ip=2001:db8::9 --gateway-mac=02:00:00:00:00:09 -- 6.targets", ""},
+		{"the user's own seed", []string{"--seed=7", "--probe-args=targets=6.targets"},
+			"--seed=7 --probe-args=targets=6.targets,source=2001:db8::1" + strings.Replace(way6, " --seed=1", "", 1), "targets arguments -- 6.targets", ""},
+		{"the user's own seed, short", []string{"-qe7", "--probe-args=targets=6.targets"},
+			"-qe7 --probe-args=targets=6.targets,source=2001:db8::1" + strings.Replace(way6, " --seed=1", "", 1), "targets arguments -- 6.targets", ""},
+		{"values that are more than a word", []string{"--notes", "two words", `--probe-args=targets=a b\nc6.targets`},
+			`--notes two words --probe-args=targets=a b\nc6.targets,source=2001:db8::1` + way6, `targets arguments -- a b\nc6.targets`, ""},
 		{"values that look like options", []string{"-o", "-w", "--output-filter", "-b", "--notes", "1.2.3.4", "-f*", "--probe-args=targets=4.targets"},
-			"-o -w --output-filter -b --notes 1.2.3.4 -f* --probe-args=targets=4.targets --interface=if0 --source-ip=198.18.0.1 --gateway-mac=02:00:00:00:00:01 --blacklist-file=/dev/null 1.0.0.0/32",
+			"-o -w --output-filter -b --notes 1.2.3.4 -f* --probe-args=targets=4.targets --interface=if0 --source-ip=198.18.0.1 --gateway-mac=02:00:00:00:00:01 -b/dev/null 1.0.0.0/32",
 			"targets arguments -- 4.targets", ""},
 		{"an own CIDR", []string{"--probe-args=targets=6.targets", "198.18.0.0/24"}, "", "", "leave out: 198.18.0.0/24 ("},
 		{"own CIDRs after --", []string{"--probe-args=targets=6.targets", "--", "198.18.0.0/24", "198.18.1.0/24"}, "", "", "leave out: 198.18.0.0/24 198.18.1.0/24 ("},
@@ -104,5 +110,28 @@ esac
 	cmd.Env = append(os.Environ(), "ZMAP=/bin/echo")
 	if out, err := cmd.CombinedOutput(); err == nil || string(out) != "zmap-mptcp: for targets=6.targets, mpcensus is needed in "+dir+"\n" {
 		t.Errorf("without mpcensus: %v, %s", err, out)
+	}
+}
+
+// TestLauncherTargets scans target files by the launcher, of a size at which ZMap 2.1.1 aborts with some
+// seeds, and above.
+func TestLauncherTargets(t *testing.T) {
+	l := labUp(t)
+	h := l.sparse(t, 1, 257)
+	lines := h.lines
+	for _, size := range []int{1, 256, 257} {
+		dir := t.TempDir()
+		h.path, h.lines = filepath.Join(dir, "list.txt"), lines[:size]
+		h.write(t)
+		targets, rows := filepath.Join(dir, "list.targets"), filepath.Join(dir, "rows.json")
+		mustRun(t, mpcensus, "targets", "build", "--out", targets, "--blocklist", filepath.Join(l.dir, "blocklist.conf"), h.path)
+		r := run(t, mpcensus, l.inside("../bin/zmap-mptcp", "-C", "/dev/null", "-M", "mptcp_synscan", "-p", "443", "--probe-args=probe=v1,targets="+targets,
+			"-r", "5000", "-c", "2", "-O", "json", "-f", "*", "--output-filter=success = 1 || success = 0", "-o", rows)...)
+		if r.code != 0 {
+			t.Errorf("%d targets: exit code %d\n%s", size, r.code, r.stderr)
+		}
+		census := filepath.Join(dir, "census")
+		mustRun(t, mpcensus, "ingest", "--dataset", census, "--port", "443", "--probe", "v1", "--family", "ipv6", "--date", "2026-11-23", rows)
+		h.coverage(t, census, "443", "v1").check(t, uint64(size/4))
 	}
 }

@@ -45,9 +45,14 @@ func main() {
 	// Output that nobody reads (as in "| head") is an error of that write, not the end of the program.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := newApp().RunContext(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "mpcensus:", strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintln(os.Stderr, "mpcensus:", errorLine(err))
 		os.Exit(exitCode(err))
 	}
+}
+
+// errorLine is an error in one line, and in the user's words.
+func errorLine(err error) string {
+	return strings.NewReplacer("\n", "; ", context.Canceled.Error(), "interrupted").Replace(err.Error())
 }
 
 func exitCode(err error) int {

@@ -33,7 +33,7 @@ func scanCommand() *cli.Command {
 		Flags: []cli.Flag{
 			datasetFlag(),
 			formatFlag(),
-			&cli.StringFlag{Name: "targets", Usage: "target `FILE` (see mpcensus targets), or a hitlist: addresses and CIDRs, one a line"},
+			&cli.StringFlag{Name: "targets", Usage: "target `FILE` (see mpcensus targets), or a hitlist: addresses and CIDRs, one a line, - is standard input"},
 			&cli.UintFlag{Name: "port", Usage: "target TCP `PORT` (required)", DefaultText: "none"},
 			&cli.StringFlag{Name: "probe", Usage: "what the SYN carries, `v0|v1|plain|canary`: MP_CAPABLE of RFC 6824 or RFC 8684, nothing, or an option that nobody knows", Value: zmap.ProbeV1},
 			&cli.BoolFlag{Name: "paired", Usage: "send plain, v0, v1 and canary probes, one kind after the other, as one campaign"},
@@ -111,6 +111,9 @@ func scan(c *cli.Context) error {
 // scan runs ZMap once and adds what comes of it to the dataset.
 func (run *scanRun) scan(probe string) error {
 	c := run.c
+	if err := run.targets.unchanged(); err != nil {
+		return err
+	}
 	run.spec.Probe = probe
 	// A scan that cannot store its replies must end.
 	ctx, stopZMap := context.WithCancel(c.Context)
@@ -223,6 +226,13 @@ func scanSpec(c *cli.Context) (zmap.Scan, error) {
 		Shards:     c.Uint("shards"),
 		Shard:      c.Uint("shard"),
 		Seed:       c.Uint64("seed"),
+	}
+	for _, argument := range strings.Split(spec.ProbeArgs, ",") {
+		// A target file named here would go past the blocklist.
+		switch name, _, _ := strings.Cut(argument, "="); name {
+		case "probe", "targets", "source":
+			return spec, usageErrorf("--probe-args %s: scan sets it itself: say --probe, --targets or --source-ip", argument)
+		}
 	}
 	var err error
 	if spec.Port, err = portOf(c); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,13 +15,14 @@ import (
 
 // scanTargets is what a scan probes, and what it leaves alone.
 type scanTargets struct {
-	permuted  []string   // what ZMap is given: IPv4 addresses and CIDRs, or the set of the file's indices
-	file      string     // target file; empty: ZMap probes what it is given
-	count     uint64     // of the file
-	sha256    string     // of the file
-	first     netip.Addr // whose route stands for all targets
-	blocklist string     // file for ZMap
-	temporary []string   // files to remove when the scan is over
+	permuted  []string    // what ZMap is given: IPv4 addresses and CIDRs, or the set of the file's indices
+	file      string      // target file; empty: ZMap probes what it is given
+	checked   os.FileInfo // of the file, when it was held against the blocklist
+	count     uint64      // of the file
+	sha256    string      // of the file
+	first     netip.Addr  // whose route stands for all targets
+	blocklist string      // file for ZMap
+	temporary []string    // files to remove when the scan is over
 }
 
 func (t *scanTargets) family() string {
@@ -63,12 +65,14 @@ func targetsOf(c *cli.Context) (t scanTargets, err error) {
 
 // read takes the targets of a file.
 func (t *scanTargets) read(c *cli.Context, name string, blocklist *targets.Blocklist) error {
-	indexed, err := targets.IsTargetFile(name)
-	if err != nil {
-		return err
-	}
-	if indexed {
-		return t.open(name, blocklist)
+	if name != "-" {
+		indexed, err := targets.IsTargetFile(name)
+		if err != nil {
+			return err
+		}
+		if indexed {
+			return t.open(name, blocklist)
+		}
 	}
 	text, err := openHitlist(name)
 	if err != nil {
@@ -82,17 +86,26 @@ func (t *scanTargets) read(c *cli.Context, name string, blocklist *targets.Block
 func (t *scanTargets) name(c *cli.Context, named []string, blocklist *targets.Blocklist) error {
 	ipv4 := true
 	for _, text := range named {
-		addr, err := parseTarget(text)
+		prefix, err := parseTarget(text)
 		if err != nil {
 			return usageErrorf("%v", err)
 		}
-		ipv4 = ipv4 && addr.Is4()
+		ipv4 = ipv4 && prefix.Addr().Is4()
+		if !t.first.IsValid() {
+			// The first that is probed: what comes before it, such as 0.0.0.0, may have no route.
+			t.first = blocklist.FirstOutside(prefix)
+		}
 	}
 	if !ipv4 {
 		return t.build(c, targets.Input{Name: "command line", Text: strings.NewReader(strings.Join(named, "\n"))}, blocklist)
 	}
+	if err := blocklist.Check(targets.IPv4); err != nil {
+		return err
+	}
+	if !t.first.IsValid() {
+		return errors.New("no target is left: all that are named are on the blocklist")
+	}
 	t.permuted = named
-	t.first, _ = parseTarget(named[0])
 	file, err := t.createTemp("mpcensus-blocklist-*.conf")
 	if err != nil {
 		return err
@@ -105,16 +118,16 @@ func (t *scanTargets) name(c *cli.Context, named []string, blocklist *targets.Bl
 	return file.Close()
 }
 
-// parseTarget reads an address or CIDR and returns its first address.
-func parseTarget(text string) (netip.Addr, error) {
+// parseTarget reads an address or CIDR.
+func parseTarget(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
-		return addr, nil
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("target %q is neither an address nor a CIDR", text)
+		return netip.Prefix{}, fmt.Errorf("target %q is neither an address nor a CIDR", text)
 	}
-	return prefix.Addr(), nil
+	return prefix, nil
 }
 
 // build makes a temporary target file of a hitlist.
@@ -137,11 +150,18 @@ func (t *scanTargets) open(name string, blocklist *targets.Blocklist) error {
 	if strings.Contains(name, ",") {
 		return fmt.Errorf("%s: the probe module takes no path with a comma: rename the file", name)
 	}
+	var err error
+	if t.checked, err = os.Stat(name); err != nil {
+		return err
+	}
 	file, err := targets.Open(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	if err := blocklist.Check(file.Family); err != nil {
+		return err
+	}
 	blocked, which, err := file.Blocked(blocklist)
 	if err != nil {
 		return err
@@ -159,6 +179,21 @@ func (t *scanTargets) open(name string, blocklist *targets.Blocklist) error {
 	t.file, t.count = name, file.Count
 	// The file has been held against the blocklist; what ZMap permutes are indices, not addresses.
 	t.permuted, t.blocklist = targets.IndexCIDRs(file.Count), os.DevNull
+	return nil
+}
+
+// unchanged refuses a target file that is no longer the one that was held against the blocklist.
+func (t *scanTargets) unchanged() error {
+	if t.file == "" {
+		return nil
+	}
+	now, err := os.Stat(t.file)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(now, t.checked) || now.Size() != t.checked.Size() || !now.ModTime().Equal(t.checked.ModTime()) {
+		return fmt.Errorf("%s has changed since it was checked against the blocklist: start again, and leave it alone until the end", t.file)
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -102,7 +103,11 @@ func buildTargets(ctx context.Context, out string, p targets.Params) (targets.Su
 	p.Progress = func(s targets.Summary) {
 		status.update(fmt.Sprintf("hitlists: %d lines, %d addresses", s.Lines, s.Addresses))
 	}
-	return targets.Build(ctx, out, p)
+	summary, err := targets.Build(ctx, out, p)
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted: no target file was written")
+	}
+	return summary, err
 }
 
 // targetsText reads: 7 lines, 5 addresses = written 2 + duplicate 1 + blocked 2 (ipv6); 1 line of ipv4 left out
@@ -135,7 +140,8 @@ func openHitlist(name string) (io.ReadCloser, error) {
 //	--interface=NAME
 //	--source-ip=ADDRESS      of IPv6 targets: zmap.IPv4Placeholder
 //	--gateway-mac=MAC
-//	--blacklist-file=/dev/null
+//	-b/dev/null              the blocklist, in the spelling of 2.1.1 and 4
+//	--seed=1                 of at most smallestGroup targets: see safeSeed
 //	CIDR                     as many lines as IndexCIDRs has
 //	probe-args:source=ADDRESS
 //
@@ -169,6 +175,13 @@ func targetsArguments(c *cli.Context) error {
 	return err
 }
 
+// ZMap 2.1.1 permutes up to smallestGroup targets in the same group, where it aborts with one seed in
+// 257; safeSeed is none of these. (The order of so few targets matters to nobody.)
+const (
+	smallestGroup = 256
+	safeSeed      = 1
+)
+
 // indexArguments are the lines for a file of count targets, which are of the source's family.
 func indexArguments(spec zmap.Scan, count uint64) []string {
 	source := spec.SourceIP.String()
@@ -179,7 +192,10 @@ func indexArguments(spec zmap.Scan, count uint64) []string {
 		"--interface=" + spec.Interface,
 		"--source-ip=" + source,
 		"--gateway-mac=" + spec.GatewayMAC,
-		"--blacklist-file=/dev/null",
+		"-b/dev/null",
+	}
+	if count <= smallestGroup {
+		lines = append(lines, fmt.Sprintf("--seed=%d", safeSeed))
 	}
 	lines = append(lines, targets.IndexCIDRs(count)...)
 	if spec.SourceIP.Is6() {

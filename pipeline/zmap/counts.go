@@ -88,7 +88,7 @@ func readMetadata(path string) (metadata, error) {
 	clean := strings.ReplaceAll(string(text), ": NaN", ": null")
 	var m metadata
 	if err := json.Unmarshal([]byte(clean), &m); err != nil {
-		return metadata{}, fmt.Errorf("zmap's metadata: %w", err)
+		return metadata{}, fmt.Errorf("zmap's metadata in %s, whose disk may be full: %w", path, err)
 	}
 	return m, nil
 }

@@ -193,12 +193,18 @@ func (p *Process) readMessages(messages io.Reader, begin func(), status, warn fu
 	lines := bufio.NewScanner(messages)
 	begun := false
 	var early []string // warnings from before the first probe, of use only if it is sent
+	last := ""
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		level := ""
 		if prefix := logPrefix.FindStringSubmatch(line); prefix != nil {
 			level = prefix[1]
 			line = line[len(prefix[0]):]
+			// ZMap 4 complains of each of a packet's tries.
+			if line == last {
+				continue
+			}
+			last = line
 		}
 		switch {
 		case line == "":

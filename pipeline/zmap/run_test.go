@@ -52,6 +52,7 @@ func TestStartPassesRowsAndMessages(t *testing.T) {
 echo 'Nov 23 09:11:15.042 [WARN] zmap: too few targets' >&2
 `+statusLine+`
 echo 'Nov  3 09:11:16.042 [ERROR] recv: trouble' >&2
+echo 'Nov  3 09:11:16.043 [ERROR] recv: trouble' >&2
 echo '{"saddr": "198.18.0.1"}'
 `+writeMetadata)
 	if err != nil {
@@ -65,6 +66,7 @@ echo '{"saddr": "198.18.0.1"}'
 	if err != nil || got.Counts.ProbesSent != null(uint64(7)) || got.Targets != null(uint64(9)) {
 		t.Errorf("metadata %+v, %v", got, err)
 	}
+	// What is said twice is shown once.
 	if want := "zmap: too few targets|recv: trouble"; strings.Join(m.warned, "|") != want {
 		t.Errorf("warnings %q, want %q", m.warned, want)
 	}
