@@ -51,7 +51,7 @@ func TestFlood(t *testing.T) {
 				       (SELECT count(*) FROM truth WHERE answers),
 				       (SELECT count(*) FROM replies LEFT JOIN truth ON saddr = target
 				        WHERE answers IS NOT true OR speaks <> (mptcp = 'capable')),
-				       (SELECT count(*) FROM replies), received, invalid, kernel_drops + interface_drops FROM scans`, truth, family).
+				       (SELECT count(*) FROM replies), received, invalid, kernel_drops + interface_drops + backlog_drops FROM scans`, truth, family).
 				Scan(&forgers, &answering, &wrong, &rows, &received, &invalid, &dropped)
 			if err != nil {
 				t.Fatal(err)

@@ -209,8 +209,9 @@ func lossWarnings(n zmap.Counts, iface string) []string {
 			warnings = append(warnings, fmt.Sprintf("warning: "+format, append([]any{count.V}, args...)...))
 		}
 	}
-	warn(n.SendFailures, "%d probes could not be sent, so their targets were not probed: lower --rate, or lengthen the queue (ip link set %s txqueuelen 10000)", iface)
+	warn(n.SendFailures, "%d probes could not be sent, so their targets were not probed: lower --rate, and see that %s stays up", iface)
 	warn(n.KernelDrops, "the kernel dropped %d packets before ZMap read them, replies may be among them: lower --rate, or leave the machine more CPU time")
+	warn(n.BacklogDrops, "the kernel's receive backlog was full for %d packets of this machine, replies may be among them: lower --rate, or lengthen it (sysctl net.core.netdev_max_backlog)")
 	warn(n.InterfaceDrops, "interface %[2]s dropped %[1]d packets, replies may be among them: lower --rate, or enlarge its receive ring (ethtool -G %[2]s rx 4096)", iface)
 	return warnings
 }

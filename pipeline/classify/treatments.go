@@ -48,7 +48,7 @@ type Treated struct {
 // [dataset.OpenDuckDB].
 func Campaigns(ctx context.Context, db *sql.DB) ([]Campaign, error) {
 	rows, err := db.QueryContext(ctx, `SELECT campaign, family, port, scan_id, date, probe, complete,
-			coalesce(send_failures, 0), coalesce(kernel_drops, 0) + coalesce(interface_drops, 0)
+			coalesce(send_failures, 0), coalesce(kernel_drops, 0) + coalesce(interface_drops, 0) + coalesce(backlog_drops, 0)
 		FROM scans WHERE campaign IS NOT NULL ORDER BY ALL`)
 	if err != nil {
 		return nil, err

@@ -507,7 +507,7 @@ func TestCampaignThatLostPackets(t *testing.T) {
 	for probe, counts := range map[string]string{
 		"plain": "3::UBIGINT AS send_failures",
 		"v0":    "0::UBIGINT AS send_failures, 0::UBIGINT AS kernel_drops, 0::UBIGINT AS interface_drops",
-		"v1":    "5::UBIGINT AS kernel_drops, 2::UBIGINT AS interface_drops",
+		"v1":    "4::UBIGINT AS kernel_drops, 2::UBIGINT AS interface_drops, 1::UBIGINT AS backlog_drops",
 	} {
 		scan := c.scan(probe)
 		exec(t, open(t, dir), fmt.Sprintf("COPY (SELECT * EXCLUDE (date, family, port, probe) REPLACE (%s) FROM scans WHERE probe = %s) TO %s (FORMAT parquet)",

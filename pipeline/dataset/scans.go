@@ -77,6 +77,7 @@ func appendScan(table *tableFile, scanID string, s Scan) error {
 		number("invalid"):              n.Invalid,
 		number("kernel_drops"):         n.KernelDrops,
 		number("interface_drops"):      n.InterfaceDrops,
+		number("backlog_drops"):        n.BacklogDrops,
 		number("duplicates"):           n.Duplicates,
 		number("answered_in_cooldown"): n.AnsweredInCooldown,
 	}

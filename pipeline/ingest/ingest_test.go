@@ -168,7 +168,7 @@ func TestRun(t *testing.T) {
 		AND started = '2026-11-23 08:15:00.123456+00' AND finished = '2026-11-23 08:15:00.143436+00'
 		AND static_key IS NULL AND zmap_version IS NULL AND input = 'rows.json'
 		AND campaign IS NULL AND targets_sha256 IS NULL AND coalesce(targets, probes_sent, send_failures, received, invalid,
-			kernel_drops, interface_drops, duplicates, answered_in_cooldown) IS NULL FROM scans`); !got {
+			kernel_drops, interface_drops, backlog_drops, duplicates, answered_in_cooldown) IS NULL FROM scans`); !got {
 		t.Error("scans is wrong")
 	}
 	if got := query[bool](t, dir, `SELECT count(*) = 1000 AND count(sender_key) = 625 AND count(*) FILTER (echo) = 125
@@ -382,7 +382,7 @@ func TestProvenance(t *testing.T) {
 				Targets: known(65536),
 				Counts: zmap.Counts{
 					ProbesSent: known(65535), SendFailures: known(1), Received: known(1 << 40),
-					Invalid: known(7), KernelDrops: known(1<<32 - 1), Duplicates: known(0), AnsweredInCooldown: known(3),
+					Invalid: known(7), KernelDrops: known(1<<32 - 1), BacklogDrops: known(9), Duplicates: known(0), AnsweredInCooldown: known(3),
 				},
 			}
 		}
@@ -397,7 +397,7 @@ func TestProvenance(t *testing.T) {
 			AND seed = 18446744073709551615 AND targets = 65536 AND probes_sent = 65535 AND input IS NULL
 			AND campaign = '20261123T081459.000000Z-ipv4-443' AND targets_sha256 = 'e3b0c442'
 			AND send_failures = 1 AND received = 1099511627776 AND invalid = 7 AND kernel_drops = 4294967295
-			AND interface_drops IS NULL AND duplicates = 0 AND answered_in_cooldown = 3
+			AND interface_drops IS NULL AND backlog_drops = 9 AND duplicates = 0 AND answered_in_cooldown = 3
 			AND started = '2026-11-23 08:14:59.123456+00' FROM scans`) {
 			t.Errorf("%s: scans is wrong", what)
 		}

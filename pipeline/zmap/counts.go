@@ -16,6 +16,7 @@ type Counts struct {
 	Invalid            sql.Null[uint64]
 	KernelDrops        sql.Null[uint64]
 	InterfaceDrops     sql.Null[uint64]
+	BacklogDrops       sql.Null[uint64]
 	Duplicates         sql.Null[uint64]
 	AnsweredInCooldown sql.Null[uint64]
 }

@@ -38,6 +38,7 @@ type Process struct {
 	NothingToSend bool
 
 	cmd          *exec.Cmd
+	backlogDrops backlogDrops // when it started
 	metadataFile string
 	underWay     chan struct{} // closed when a probe is known to have been sent
 	stderrDone   chan struct{} // closed when ZMap's messages have ended
@@ -144,6 +145,8 @@ func launch(ctx context.Context, zmap Installation, scan Scan, seed uint64, stat
 	if err != nil {
 		return nil, p.abandon(err)
 	}
+	// Where it cannot be read, the scan's count is NULL.
+	p.backlogDrops, _ = readBacklogDrops(softnetStat)
 	p.Started = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, p.abandon(err)
@@ -264,7 +267,11 @@ func (p *Process) Wait() (Result, error) {
 	if len(p.counted) == 1 { // of several, nobody knows which is right
 		module = p.counted[0]
 	}
-	return Result{Targets: metadata.allowed(), Counts: metadata.counts(module)}, nil
+	counts := metadata.counts(module)
+	if dropped, err := readBacklogDrops(softnetStat); err == nil {
+		counts.BacklogDrops = dropped.since(p.backlogDrops)
+	}
+	return Result{Targets: metadata.allowed(), Counts: counts}, nil
 }
 
 func complaintText(complaints []string) string {
