@@ -167,8 +167,9 @@ var logPrefix = regexp.MustCompile(`^[A-Z][a-z]{2} [ \d]\d [\d:.]+ \[([A-Z]+)\] 
 
 // awaited is a reader whose first byte somebody is waiting for.
 type awaited struct {
-	*bufio.Reader
-	waiting chan struct{} // closed when the byte, or the end, has come
+	// Not embedded: io.Copy would find its WriteTo, and not wait.
+	buffered *bufio.Reader
+	waiting  chan struct{} // closed when the byte, or the end, has come
 }
 
 // awaitFirst calls arrived when r has something to read, without taking it.
@@ -176,7 +177,7 @@ func awaitFirst(r io.Reader, arrived func()) io.Reader {
 	a := awaited{bufio.NewReader(r), make(chan struct{})}
 	go func() {
 		defer close(a.waiting)
-		if _, err := a.Peek(1); err == nil {
+		if _, err := a.buffered.Peek(1); err == nil {
 			arrived()
 		}
 	}()
@@ -185,7 +186,7 @@ func awaitFirst(r io.Reader, arrived func()) io.Reader {
 
 func (a awaited) Read(p []byte) (int, error) {
 	<-a.waiting
-	return a.Reader.Read(p)
+	return a.buffered.Read(p)
 }
 
 // sentStatus is ZMap's once-a-second status, as in "0:03 41%; send: 30000 10.0 Kp/s …".
