@@ -8,7 +8,6 @@ package mptcp
 import (
 	"database/sql"
 	"encoding/binary"
-	"strconv"
 )
 
 // Option kinds.
@@ -77,20 +76,25 @@ type Options struct {
 
 // Parse reads the options of a segment: all bytes between the fixed TCP header and the payload.
 // It accepts any bytes, of any number.
-func Parse(area []byte) Options {
+func Parse(area []byte) Options { return new(Parser).Parse(area) }
+
+// Parser reads the options of many segments. It allocates nothing for those whose option kinds it has
+// seen before, as it keeps texts of Options.Order, a bounded number. The zero value is ready for use. It is not
+// safe for concurrent use.
+type Parser struct{ orders orders }
+
+// Parse is the function Parse.
+func (p *Parser) Parse(area []byte) Options {
 	o := Options{MPCapable: MPCapable{Presence: None}}
-	order := make([]byte, 0, 64)
+	layout := make([]byte, 0, 64)
 	for len(area) > 0 {
 		option, whole := first(area)
-		if len(order) > 0 {
-			order = append(order, '-')
-		}
-		order = strconv.AppendUint(order, uint64(option[0]), 10)
+		layout = append(layout, option[0])
 		if !whole {
 			if option[0] == kindMPTCP {
 				o.MPCapable.addCut(option)
 			}
-			order = append(order, "-!"...)
+			layout = append(layout, layoutCut...)
 			break
 		}
 		if option[0] == kindEOL {
@@ -99,7 +103,7 @@ func Parse(area []byte) Options {
 		o.add(option)
 		area = area[len(option):]
 	}
-	o.Order = string(order)
+	o.Order = p.orders.text(layout)
 	return o
 }
 

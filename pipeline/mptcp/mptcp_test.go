@@ -149,6 +149,36 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// One Parser reads what a new one reads, whatever it read before, and allocates nothing for a known layout.
+func TestParser(t *testing.T) {
+	random := rand.New(rand.NewPCG(9293, 7323))
+	var p Parser
+	for range 50_000 {
+		area := hostile(random)
+		if got, want := p.Parse(area), Parse(area); got != want {
+			t.Fatalf("options %x\n got %+v\nwant %+v", area, got, want)
+		}
+	}
+	// Two layouts may have the same place, of which there are few.
+	for n := range 41 {
+		padding := bytes.Repeat([]byte{1}, n)
+		for kind := range 256 {
+			area := append(padding[:n:n], byte(kind), 2)
+			want := strings.Repeat("1-", n) + strconv.Itoa(kind)
+			if kind == 1 {
+				want += "-2-!"
+			}
+			if got := p.Parse(area).Order; got != want {
+				t.Fatalf("options %x: order %q, want %q", area, got, want)
+			}
+		}
+	}
+	linux := []byte{2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7}
+	if n := testing.AllocsPerRun(100, func() { p.Parse(linux) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // piece is an option, taken off a list by split.
 type piece struct {
 	bytes []byte // what is there of the option
@@ -358,4 +388,13 @@ func ExampleParse() {
 	o := Parse([]byte{2, 4, 0x05, 0xb4, 30, 12, 0x01, 0x01, 0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 1})
 	fmt.Printf("%s, %s v%d, key %016x\n", o.Order, o.MPCapable.Presence, o.MPCapable.Version.V, o.MPCapable.Key.V)
 	// Output: 2-30, capable v1, key deadbeef00000001
+}
+
+func BenchmarkParser(b *testing.B) {
+	linux := []byte{2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7, 30, 12, 1, 1, 0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 1}
+	var p Parser
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Parse(linux)
+	}
 }

@@ -1,26 +1,19 @@
 package zmap
 
 import (
-	"bytes"
 	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mpcensus/mpcensus/pipeline/mptcp"
-	"github.com/mpcensus/mpcensus/schemas"
 )
 
 const rowVectors = "../../testdata/rows"
@@ -134,11 +127,26 @@ func readVector(t testing.TB, path string) Line {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	line, err := NewRowReader(file).Read()
-	if err != nil {
+	var block Block
+	if err := NewBlockReader(file, MaxLine).Read(&block); err != nil {
 		t.Fatal(err)
 	}
-	return line
+	if n := block.CountLines(); n != 1 {
+		t.Fatalf("%s has %d lines", path, n)
+	}
+	for line := range block.Lines() {
+		return line
+	}
+	panic("no line")
+}
+
+// decode reads a line with a decoder that has read nothing before.
+func decode(line Line) (Row, error) {
+	var row Row
+	if err := line.CheckLength(); err != nil {
+		return row, err
+	}
+	return row, new(Decoder).Decode(line.Raw, &row)
 }
 
 func vectorPaths(t testing.TB, pattern string) []string {
@@ -164,15 +172,15 @@ func TestValidRows(t *testing.T) {
 			if !ok {
 				t.Fatal("nothing says what must be read in this file")
 			}
-			line := readVector(t, path)
-			if line.Err != nil {
-				t.Fatal(line.Err)
+			row, err := decode(readVector(t, path))
+			if err != nil {
+				t.Fatal(err)
 			}
 			if expected.TCPOptions != nil {
 				expected.Options = mptcp.Parse(expected.TCPOptions)
 			}
-			if !reflect.DeepEqual(*line.Row, expected) {
-				t.Errorf("\n got %+v\nwant %+v", *line.Row, expected)
+			if !reflect.DeepEqual(row, expected) {
+				t.Errorf("\n got %+v\nwant %+v", row, expected)
 			}
 		})
 		delete(want, name)
@@ -193,387 +201,16 @@ func TestInvalidRows(t *testing.T) {
 			continue
 		}
 		seen[reasons[i]] = true
-		line := readVector(t, path)
-		if !errors.Is(line.Err, reasons[i]) || line.Row != nil {
-			t.Errorf("%s: row %+v, error %v, want %q", path, line.Row, line.Err, reasons[i])
-		} else if strings.ContainsAny(line.Err.Error(), "\n\r") || len(line.Err.Error()) > 500 {
-			t.Errorf("%s: %q is not one short line", path, line.Err)
+		row, err := decode(readVector(t, path))
+		if !errors.Is(err, reasons[i]) {
+			t.Errorf("%s: row %+v, error %v, want %q", path, row, err, reasons[i])
+		} else if strings.ContainsAny(err.Error(), "\n\r") || len(err.Error()) > 500 {
+			t.Errorf("%s: %q is not one short line", path, err)
 		}
 	}
 	for _, r := range reasons {
 		if !seen[r] {
 			t.Errorf("no vector for %q", r)
-		}
-	}
-}
-
-// contract is what TestAgainstContract understands of JSON Schema.
-type contract struct {
-	Required   []string
-	Properties map[string]property
-}
-
-type property struct {
-	Type             string
-	Enum             []string
-	Pattern          string
-	Format           string
-	Minimum, Maximum *json.Number
-	AnyOf, OneOf     []property
-}
-
-var wholeNumber = regexp.MustCompile(`^-?[0-9]+$`)
-
-// allows is the obvious reading of the schema, for a value of map[string]any.
-func (p property) allows(t *testing.T, value any) bool {
-	any := func(ps []property) bool {
-		return slices.ContainsFunc(ps, func(p property) bool { return p.allows(t, value) })
-	}
-	text, isText := value.(string)
-	number, isNumber := value.(json.Number)
-	_, isBool := value.(bool)
-	switch p.Type {
-	case "string":
-		if !isText {
-			return false
-		}
-	case "integer":
-		if !isNumber || !wholeNumber.MatchString(number.String()) {
-			return false
-		}
-	case "boolean":
-		if !isBool {
-			return false
-		}
-	}
-	compare := func(limit *json.Number, sign float64) bool {
-		a, err1 := number.Float64()
-		b, err2 := limit.Float64()
-		return errors.Join(err1, err2) == nil && sign*(a-b) >= 0
-	}
-	if isNumber && (p.Minimum != nil && !compare(p.Minimum, 1) || p.Maximum != nil && !compare(p.Maximum, -1)) {
-		return false
-	}
-	if p.Enum != nil && !(isText && slices.Contains(p.Enum, text)) {
-		return false
-	}
-	if p.Pattern != "" && isText && !regexp.MustCompile(p.Pattern).MatchString(text) {
-		return false
-	}
-	if p.Format != "" {
-		a, err := netip.ParseAddr(text)
-		if err != nil || a.Zone() != "" || a.Is4() != (p.Format == "ipv4") {
-			return false
-		}
-	}
-	return (p.AnyOf == nil || any(p.AnyOf)) && (p.OneOf == nil || any(p.OneOf))
-}
-
-// printed is a field of a row as the value that JSON had for it.
-func printed(r *Row, name string) any {
-	decimal := func(valid bool, n int64) any {
-		if !valid {
-			return nil
-		}
-		return json.Number(strconv.FormatInt(n, 10))
-	}
-	text := func(s string) any {
-		if s == "" {
-			return nil
-		}
-		return s
-	}
-	octets := func(b []byte) any {
-		if b == nil {
-			return nil
-		}
-		return hex.EncodeToString(b)
-	}
-	key := func(k sql.Null[uint64]) any {
-		if !k.Valid {
-			return nil
-		}
-		return fmt.Sprintf("%016x", k.V)
-	}
-	address := func(a netip.Addr) any {
-		if !a.IsValid() {
-			return nil
-		}
-		return a.String()
-	}
-	switch name {
-	case "saddr":
-		return address(r.Saddr)
-	case "daddr":
-		return address(r.Daddr)
-	case "responder":
-		return address(r.Responder)
-	case "sport":
-		return decimal(r.Sport.Valid, int64(r.Sport.V))
-	case "dport":
-		return decimal(r.Dport.Valid, int64(r.Dport.V))
-	case "ipid":
-		return decimal(r.IPID.Valid, int64(r.IPID.V))
-	case "ttl":
-		return decimal(r.TTL.Valid, int64(r.TTL.V))
-	case "window":
-		return decimal(r.Window.Valid, int64(r.Window.V))
-	case "tcp_flags":
-		return decimal(r.TCPFlags.Valid, int64(r.TCPFlags.V))
-	case "seqnum":
-		return decimal(r.Seqnum.Valid, int64(r.Seqnum.V))
-	case "acknum":
-		return decimal(r.Acknum.Valid, int64(r.Acknum.V))
-	case "probe":
-		return text(r.Probe)
-	case "classification":
-		return text(r.Classification)
-	case "success":
-		return r.Success
-	case "repeat":
-		return r.Repeat.V
-	case "cooldown":
-		return r.Cooldown.V
-	case "tcp_options":
-		return octets(r.TCPOptions)
-	case "quote":
-		return octets(r.Quote)
-	case "mptcp":
-		return text(string(r.MPCapable.Presence))
-	case "mptcp_version":
-		return decimal(r.MPCapable.Version.Valid, int64(r.MPCapable.Version.V))
-	case "mptcp_flags":
-		return decimal(r.MPCapable.Flags.Valid, int64(r.MPCapable.Flags.V))
-	case "mptcp_length":
-		return decimal(r.MPCapable.Length.Valid, int64(r.MPCapable.Length.V))
-	case "mptcp_key":
-		return key(r.MPCapable.Key)
-	case "sent_key":
-		return key(r.SentKey)
-	case "sent_canary":
-		if !r.SentCanary.Valid {
-			return nil
-		}
-		return fmt.Sprintf("%08x", r.SentCanary.V)
-	case "canary":
-		return text(string(r.Canary))
-	case "icmp_type":
-		return decimal(r.ICMPType.Valid, int64(r.ICMPType.V))
-	case "icmp_code":
-		return decimal(r.ICMPCode.Valid, int64(r.ICMPCode.V))
-	case "timestamp_ts", "timestamp-ts":
-		return decimal(!r.Time.IsZero(), r.Time.Unix())
-	case "timestamp_us", "timestamp-us":
-		return decimal(!r.Time.IsZero(), int64(r.Time.Nanosecond()/1000))
-	}
-	return nil
-}
-
-// canonical brings what may be spelt in several ways to printed's spelling.
-func canonical(name string, value any) any {
-	switch name {
-	case "success", "repeat", "cooldown":
-		return value == true || value == json.Number("1")
-	case "seqnum", "acknum":
-		n, _ := strconv.ParseInt(fmt.Sprint(value), 10, 64)
-		return json.Number(strconv.FormatInt((n+1<<32)%(1<<32), 10))
-	}
-	return value
-}
-
-// randomRow is a row with one field in three left out and, often, a bad value.
-func randomRow(random *rand.Rand) map[string]any {
-	pick := func(values ...any) any { return values[random.IntN(len(values))] }
-	number := func(limit int64) any { return json.Number(strconv.FormatInt(random.Int64N(limit), 10)) }
-	octets := func(n int) string {
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = byte(random.Uint32())
-		}
-		return hex.EncodeToString(b)
-	}
-	address := func() any {
-		var a [16]byte
-		for i := range a {
-			a[i] = byte(random.Uint32())
-		}
-		if random.IntN(2) == 0 {
-			return netip.AddrFrom16(a).String()
-		}
-		return netip.AddrFrom4([4]byte(a[:4])).String()
-	}
-	sequence := func() any {
-		n := random.Uint32()
-		return pick(json.Number(strconv.FormatInt(int64(int32(n)), 10)), json.Number(fmt.Sprint(n)), fmt.Sprint(n), fmt.Sprintf("%010d", n))
-	}
-	truth := func() any { return pick(true, false, json.Number("0"), json.Number("1")) }
-	options := octets(random.IntN(41))
-	nonce := octets(4)
-	canary := pick("none", "none", "none", "mirrored", "altered")
-	switch random.IntN(8) {
-	case 0:
-		options, canary = options[:2*random.IntN(1+min(len(options)/2, 8))]+"00", "none"
-	case 1:
-		options, canary = "01fe084d43"+nonce, pick("mirrored", "mirrored", "mirrored", "none", "altered")
-	case 2:
-		options, canary = "01fe044d43", pick("altered", "altered", "altered", "none", "mirrored")
-	}
-	m := mptcp.Parse(must(hex.DecodeString(options))).MPCapable
-	all := map[string]any{
-		"saddr": address(), "daddr": address(), "sport": number(65536), "dport": number(65536), "ipid": number(65536),
-		"ttl": number(256), "window": number(65536), "tcp_flags": number(256), "seqnum": sequence(), "acknum": sequence(),
-		"probe": pick("v0", "v1", "plain", "canary"), "tcp_options": options,
-		"sent_canary": nonce, "canary": canary,
-		"mptcp":         string(m.Presence),
-		"mptcp_version": number(16), "mptcp_flags": number(256), "mptcp_length": number(256),
-		"mptcp_key": octets(8), "sent_key": octets(8), "classification": pick("synack", "rst", "icmp"),
-		"success": truth(), "repeat": truth(), "cooldown": truth(),
-		"icmp_type": number(256), "icmp_code": number(256), "responder": address(), "quote": octets(random.IntN(200)),
-		pick("timestamp_ts", "timestamp-ts").(string): number(1 << 33), pick("timestamp_us", "timestamp-us").(string): number(1000000),
-		"unknown": pick(json.Number("1e400"), `a"},{\\`, []any{map[string]any{"\"": "]"}}, nil),
-	}
-	tcp := []string{"seqnum", "acknum", "window", "tcp_flags", "tcp_options", "mptcp", "mptcp_version", "mptcp_flags", "mptcp_length", "mptcp_key", "canary"}
-	icmp := []string{"icmp_type", "icmp_code", "responder", "quote"}
-	row := map[string]any{}
-	for name, value := range all {
-		// Most rows keep to what their classification can have.
-		other := all["classification"] == "icmp" && slices.Contains(tcp, name) ||
-			all["classification"] != "icmp" && slices.Contains(icmp, name) ||
-			strings.HasPrefix(name, "mptcp_")
-		if random.IntN(3) > 0 && (!other || random.IntN(50) == 0) || name == "saddr" || name == "classification" {
-			row[name] = value
-		}
-	}
-	for name := range row {
-		if random.IntN(60) == 0 {
-			row[name] = pick(nil, true, "", "x", "ABCDEF", json.Number("-1"), json.Number("65536"), json.Number("1.5"),
-				json.Number("1e3"), json.Number("99999999999999999999"), []any{}, map[string]any{"a": nil}, "-1", "4294967296")
-		}
-	}
-	return row
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-// Random rows are judged by schemas/row.schema.json, read naively: the decoder takes a row if and
-// only if the schema does, unless fields contradict each other, and gives every value unchanged.
-func TestAgainstContract(t *testing.T) {
-	var c contract
-	if err := json.Unmarshal(schemas.Row, &c); err != nil {
-		t.Fatal(err)
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	kept, rejected := 0, map[Reason]int{}
-	for range 10_000 {
-		text := must(json.Marshal(randomRow(random)))
-
-		row := map[string]any{}
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.UseNumber()
-		if err := d.Decode(&row); err != nil {
-			t.Fatal(err)
-		}
-		allowed := true
-		for name, value := range row {
-			if value == nil {
-				delete(row, name)
-			} else if p, ok := c.Properties[name]; ok && !p.allows(t, value) {
-				allowed = false
-			}
-		}
-		// The schema sets no limit for seconds, and a pattern cannot limit numbers in text.
-		for name, beyond := range map[string]any{
-			"timestamp_ts": json.Number("99999999999999999999"), "timestamp-ts": json.Number("99999999999999999999"),
-			"seqnum": "4294967296", "acknum": "4294967296",
-		} {
-			allowed = allowed && row[name] != beyond
-		}
-		for _, name := range c.Required {
-			allowed = allowed && row[name] != nil
-		}
-
-		got, err := DecodeRow(text)
-		if err != nil {
-			var reason Reason
-			if !errors.As(err, &reason) {
-				t.Fatalf("%s: %v has no reason", text, err)
-			}
-			rejected[reason]++
-			// The schema does not know of fields that need or exclude each other.
-			if allowed && reason != ErrContradiction && reason != ErrMissing || reason == ErrNotJSON {
-				t.Fatalf("%s: %v, but the schema allows it", text, err)
-			}
-			continue
-		}
-		kept++
-		if !allowed {
-			t.Fatalf("%s: accepted, but the schema does not allow it", text)
-		}
-		for name := range c.Properties {
-			value, there := row[name]
-			want := canonical(name, value)
-			switch {
-			case name == "ipid" && got.Saddr.Is6():
-				want = nil
-			case !there && (strings.HasPrefix(name, "mptcp") || name == "canary" || strings.HasPrefix(name, "timestamp") || name == "success"):
-				continue // derived, or there in the other spelling
-			case !there:
-				want = canonical(name, nil)
-				if want == json.Number("0") { // of seqnum and acknum
-					want = nil
-				}
-			}
-			if have := printed(got, name); have != want {
-				t.Fatalf("%s: %s is %v, want %v", text, name, have, want)
-			}
-		}
-	}
-	if kept < 1000 || rejected[ErrType] < 200 || rejected[ErrRange] < 200 || rejected[ErrContradiction] < 200 {
-		t.Errorf("the random rows are too poor: %d kept, rejected %v", kept, rejected)
-	}
-}
-
-func FuzzDecodeRow(f *testing.F) {
-	for _, path := range vectorPaths(f, "*.json") {
-		if line := readVector(f, path); len(line.Raw) < 4096 {
-			f.Add(bytes.Clone(line.Raw))
-		}
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		row, err := DecodeRow(line)
-		if (row == nil) == (err == nil) {
-			t.Fatalf("row %v and error %v", row, err)
-		}
-		if err != nil {
-			if !slices.ContainsFunc(reasons, func(r Reason) bool { return errors.Is(err, r) }) {
-				t.Errorf("%v has no reason", err)
-			}
-			return
-		}
-		if !row.Saddr.IsValid() || row.Classification == "" || !json.Valid(line) {
-			t.Errorf("not a row: %+v", row)
-		}
-		if row.TCPOptions != nil && row.MPCapable != mptcp.Parse(row.TCPOptions).MPCapable {
-			t.Errorf("MPTCP facts are not those of the options: %+v", row)
-		}
-		if row.TCPOptions != nil && row.SentCanary.Valid && row.Canary != mptcp.FindCanary(row.TCPOptions, row.SentCanary.V) {
-			t.Errorf("the canary is not that of the options: %+v", row)
-		}
-	})
-}
-
-func BenchmarkDecodeRow(b *testing.B) {
-	line := readVector(b, filepath.Join(rowVectors, "valid-v1.json")).Raw
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := DecodeRow(line); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

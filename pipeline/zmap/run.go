@@ -152,7 +152,7 @@ func launch(ctx context.Context, zmap Installation, scan Scan, seed uint64, stat
 		return nil, p.abandon(err)
 	}
 	begun := sync.OnceFunc(func() { close(p.underWay) })
-	p.Rows = awaitFirst(rows, begun)
+	p.Rows = awaitFirst(rows.(*os.File), begun)
 	go p.readMessages(messages, begun, status, warn)
 	return p, nil
 }
@@ -168,13 +168,14 @@ var logPrefix = regexp.MustCompile(`^[A-Z][a-z]{2} [ \d]\d [\d:.]+ \[([A-Z]+)\] 
 // awaited is a reader whose first byte somebody is waiting for.
 type awaited struct {
 	// Not embedded: io.Copy would find its WriteTo, and not wait.
-	buffered *bufio.Reader
-	waiting  chan struct{} // closed when the byte, or the end, has come
+	buffered     *bufio.Reader
+	waiting      chan struct{} // closed when the byte, or the end, has come
+	syscall.Conn               // of the pipe, so that it can be enlarged
 }
 
 // awaitFirst calls arrived when r has something to read, without taking it.
-func awaitFirst(r io.Reader, arrived func()) io.Reader {
-	a := awaited{bufio.NewReader(r), make(chan struct{})}
+func awaitFirst(r *os.File, arrived func()) io.Reader {
+	a := awaited{bufio.NewReader(r), make(chan struct{}), r}
 	go func() {
 		defer close(a.waiting)
 		if _, err := a.buffered.Peek(1); err == nil {
