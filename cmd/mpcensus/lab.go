@@ -72,6 +72,7 @@ func labCommand() *cli.Command {
 				Action:      labHitlist,
 			},
 			labCheckCommand(dir),
+			labRowsCommand(),
 			{
 				Name:   "keeper",
 				Hidden: true, // started by `lab up`
