@@ -27,6 +27,26 @@ func datasetFlag() cli.Flag {
 	return &cli.StringFlag{Name: "dataset", Usage: "the dataset's `DIR` (required)"}
 }
 
+// locationFlag is for commands that work on object stores, too.
+func locationFlag() cli.Flag {
+	return &cli.StringFlag{Name: "dataset", Usage: "the dataset's `DIR`, or s3://BUCKET/PREFIX (required)"}
+}
+
+func spoolFlag() cli.Flag {
+	return &cli.StringFlag{Name: "spool", Usage: "`DIR` for a scan's rows until they are in the dataset", DefaultText: "in the dataset; required if that is an object store"}
+}
+
+// spoolRoot is the folder of spools.
+func spoolRoot(c *cli.Context, d *dataset.Dataset) (string, error) {
+	if root := c.String("spool"); root != "" {
+		return root, nil
+	}
+	if root, ok := d.LocalUnfinished(); ok {
+		return root, nil
+	}
+	return "", usageErrorf("--spool is missing: the dataset is in an object store, and a scan's rows need a local folder first")
+}
+
 func formatFlag() cli.Flag {
 	return &cli.StringFlag{Name: "format", Usage: "file format: `parquet|arrow`", Value: string(dataset.Parquet)}
 }

@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/urfave/cli/v2"
 
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 	"github.com/mpcensus/mpcensus/pipeline/ingest"
+	"github.com/mpcensus/mpcensus/pipeline/spool"
 )
 
 func ingestCommand() *cli.Command {
@@ -24,17 +22,24 @@ func ingestCommand() *cli.Command {
 		Usage:     "add ZMap's JSON rows to a dataset",
 		ArgsUsage: "FILE…|-",
 		Description: "Each FILE (- is standard input) is one scan: one address family, port and probe. It may be\n" +
-			"compressed (.gz, .zst). Lines that are not rows of the scan are kept in the dataset's rejects\n" +
-			"folder, with the reason. Ingesting a file again changes nothing.\n\n" +
+			"compressed (.gz, .zst), and a pattern ('monday-*.json.zst') stands for several. Lines that are not\n" +
+			"rows of the scan are kept in the dataset's rejects folder, with the reason. Ingesting a file again\n" +
+			"changes nothing. After an ingest or a scan that was killed, or found the disk full, --resume goes on.\n\n" +
 			"  mpcensus ingest --dataset census monday-443-v1.json.zst\n" +
-			"  zmap -M tcp_synscan -p 443 -O json -f '*' … | mpcensus ingest --dataset census --probe plain -",
+			"  mpcensus ingest --dataset census --resume\n" +
+			"  mpcensus ingest --dataset 's3://census/2026?region=eu-north-1' monday-443-v1.json.zst\n" +
+			"  zmap -M tcp_synscan -p 443 -O json -f '*' … | mpcensus ingest --dataset census --probe plain -\n" +
+			"  mpcensus ingest --arrow-stream - monday-443-v1.json.zst | notebook.py",
 		Flags: []cli.Flag{
-			datasetFlag(),
+			locationFlag(),
 			&cli.UintFlag{Name: "port", Usage: "target `PORT` of the scan", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "probe", Usage: "what the SYNs carried: `v0|v1|plain|canary`", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "family", Usage: "address family: `ipv4|ipv6`", DefaultText: "as the rows say"},
 			&cli.StringFlag{Name: "date", Usage: "UTC date on which the scan began, `YYYY-MM-DD`", DefaultText: "as the rows say"},
 			formatFlag(),
+			&cli.StringFlag{Name: "arrow-stream", Usage: "write replies to `-`, standard output, as an Arrow IPC stream, and to no dataset"},
+			&cli.BoolFlag{Name: "resume", Usage: "finish what scans and ingests left unfinished in the dataset"},
+			spoolFlag(),
 			&cli.Float64Flag{Name: "max-rejects", Usage: "`SHARE` of lines that may be rejected before the exit code is 3", Value: maxRejects},
 		},
 		Action: runIngest,
@@ -42,9 +47,6 @@ func ingestCommand() *cli.Command {
 }
 
 func runIngest(c *cli.Context) error {
-	if err := need(c, "dataset"); err != nil {
-		return err
-	}
 	params, err := ingestParams(c)
 	if err != nil {
 		return err
@@ -53,49 +55,211 @@ func runIngest(c *cli.Context) error {
 	if !(allowed >= 0 && allowed <= 1) {
 		return usageErrorf("--max-rejects %v: a share is 0 to 1", allowed)
 	}
-	inputs := c.Args().Slice()
-	if len(inputs) == 0 {
-		return usageErrorf("no input: name files, or - for standard input")
+	if c.IsSet("arrow-stream") {
+		return streamReplies(c, params, allowed)
 	}
-
-	var tooMany []string
-	for _, input := range inputs {
-		summary, err := ingestInput(c.Context, input, params)
-		if err != nil {
-			var unknown *ingest.UnknownScanError
-			if errors.As(err, &unknown) && unknown.Line > 0 {
-				return usageErrorf("%v", err)
-			}
+	if err := need(c, "dataset"); err != nil {
+		return err
+	}
+	if c.Bool("resume") && c.Args().Present() {
+		return usageErrorf("--resume finds its inputs in the dataset: leave out %s", c.Args().First())
+	}
+	var inputs []string
+	if !c.Bool("resume") {
+		if inputs, err = inputNames(c.Args().Slice()); err != nil {
 			return err
 		}
-		if err := tooManyRejects(input, summary, allowed); err != nil {
-			tooMany = append(tooMany, err.Error())
+	}
+	d, err := dataset.Open(c.Context, c.String("dataset"))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	// Somebody else's death in the middle of a commit.
+	committed, err := d.RollForward(c.Context)
+	if err != nil {
+		return err
+	}
+	var share shareOfRejects
+	if c.Bool("resume") {
+		for _, scan := range committed {
+			fmt.Printf("scan %s: committed\n", scan)
+		}
+		err = resume(c, d, &share)
+	} else {
+		err = ingestAll(c.Context, d, inputs, params, &share)
+	}
+	var unknown *ingest.UnknownScanError
+	switch {
+	case errors.As(err, &unknown) && unknown.Line > 0:
+		return usageErrorf("%v", err)
+	case errors.Is(err, ingest.ErrUnfinished):
+		return fmt.Errorf("%w: when the cause is gone, mpcensus ingest --resume goes on", err)
+	case err != nil:
+		return err
+	}
+	return share.tooMany(allowed)
+}
+
+func ingestAll(ctx context.Context, d *dataset.Dataset, inputs []string, p ingest.Params, share *shareOfRejects) error {
+	for _, input := range inputs {
+		p.Input, p.Source = input, sourceOfInput(input)
+		p.Stage = stageOf(p)
+		if err := withProgress(input, &p, share, func() (ingest.Summary, error) {
+			rows, err := openInput(ctx, input)
+			if err != nil {
+				return ingest.Summary{}, err
+			}
+			defer rows.Close()
+			return ingest.Run(ctx, d, rows, p)
+		}); err != nil {
+			return err
 		}
 	}
-	if tooMany != nil {
-		return &exitError{exitRejected, strings.Join(tooMany, "; ")}
+	return nil
+}
+
+// resume finishes scans whose rows are in spools, and ingests that processes left unfinished.
+func resume(c *cli.Context, d *dataset.Dataset, share *shareOfRejects) error {
+	root, err := spoolRoot(c, d)
+	if err != nil {
+		return err
+	}
+	folders, err := ingest.LiveFolders(root)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		var p ingest.Params
+		err := withProgress(folder, &p, share, func() (ingest.Summary, error) {
+			return ingest.IngestLive(c.Context, d, folder, p.Progress)
+		})
+		if errors.Is(err, spool.ErrBusy) {
+			fmt.Fprintf(os.Stderr, "%v: left alone\n", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	left, err := ingest.Unfinished(c.Context, d)
+	if err != nil {
+		return err
+	}
+	for _, l := range left {
+		l.ToolVersion = version
+		if err := withProgress(l.Input, &l.Params, share, func() (ingest.Summary, error) {
+			return l.Resume(c.Context, d, openInput)
+		}); err != nil {
+			return err
+		}
+	}
+	if len(folders) == 0 && len(left) == 0 {
+		fmt.Println("nothing else is unfinished")
 	}
 	return nil
+}
+
+// withProgress runs an ingest, shows on a terminal how far it is, and prints what became of it.
+func withProgress(input string, p *ingest.Params, share *shareOfRejects, run func() (ingest.Summary, error)) error {
+	status := newStatusLine()
+	if status.terminal {
+		p.Progress = func(n ingest.Counts) {
+			status.update(fmt.Sprintf("%s: read %d = kept %d + rejected %d", input, n.Read, n.Kept, n.Rejected))
+		}
+	}
+	summary, err := run()
+	status.done()
+	if summary.Scan.ID != "" {
+		fmt.Printf("%s: %s\n", input, summaryText(summary))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", input, err)
+	}
+	share.add(input, summary)
+	return nil
+}
+
+// streamReplies writes the replies in all inputs to standard output. What else there is to say goes to
+// standard error.
+func streamReplies(c *cli.Context, p ingest.Params, allowed float64) error {
+	if c.String("arrow-stream") != "-" {
+		return usageErrorf("--arrow-stream %s: it can only be -, standard output", c.String("arrow-stream"))
+	}
+	for _, flag := range []string{"dataset", "resume", "format", "spool"} {
+		if c.IsSet(flag) {
+			return usageErrorf("--%s is for a dataset, --arrow-stream for a pipe: leave out one", flag)
+		}
+	}
+	inputs, err := inputNames(c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	stream, err := dataset.StreamReplies(os.Stdout)
+	if err != nil {
+		return err
+	}
+	var share shareOfRejects
+	for _, input := range inputs {
+		rows, err := openInput(c.Context, input)
+		if err != nil {
+			return err
+		}
+		p.Input = input
+		summary, err := ingest.Stream(c.Context, stream, rows, p)
+		rows.Close()
+		var unknown *ingest.UnknownScanError
+		if errors.As(err, &unknown) && unknown.Line > 0 {
+			return usageErrorf("%s: %v", input, err)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", input, err)
+		}
+		fmt.Fprintf(os.Stderr, "%s: %s\n", input, summaryText(summary))
+		share.add(input, summary)
+	}
+	if err := stream.Close(); err != nil {
+		return err
+	}
+	return share.tooMany(allowed)
 }
 
 // maxRejects is the share of lines that may be rejected unless --max-rejects says otherwise.
 const maxRejects = 0.01
 
-// tooManyRejects is the error of an input of which more than the allowed share was rejected.
-func tooManyRejects(input string, s ingest.Summary, allowed float64) error {
-	if float64(s.Rejected) <= allowed*float64(s.Read) {
+// shareOfRejects collects what was rejected of each input.
+type shareOfRejects struct {
+	names     []string
+	summaries []ingest.Summary
+}
+
+func (s *shareOfRejects) add(name string, summary ingest.Summary) {
+	s.names, s.summaries = append(s.names, name), append(s.summaries, summary)
+}
+
+// tooMany is the error of the inputs of which more than the allowed share was rejected.
+func (s *shareOfRejects) tooMany(allowed float64) error {
+	var complaints []string
+	for i, n := range s.summaries {
+		if float64(n.Rejected) > allowed*float64(n.Read) {
+			where := "no --dataset, so that they are not kept"
+			if n.Rejects != nil {
+				where = "see " + n.Rejects[0]
+			}
+			complaints = append(complaints, fmt.Sprintf("%s: %d of %d lines rejected, more than a share of %v: %s",
+				s.names[i], n.Rejected, n.Read, allowed, where))
+		}
+	}
+	if complaints == nil {
 		return nil
 	}
-	return &exitError{exitRejected, fmt.Sprintf("%s: %d of %d lines rejected, more than a share of %v: see %s",
-		input, s.Rejected, s.Read, allowed, s.Rejects)}
+	return &exitError{exitRejected, strings.Join(complaints, "; ")}
 }
 
 // ingestParams reads and checks the command line.
 func ingestParams(c *cli.Context) (ingest.Params, error) {
 	p := ingest.Params{
-		Dataset:     c.String("dataset"),
-		Family:      c.String("family"),
-		Date:        c.String("date"),
+		Partition:   dataset.Partition{Family: c.String("family"), Date: c.String("date")},
 		ToolVersion: version,
 	}
 	var err error
@@ -123,31 +287,6 @@ func ingestParams(c *cli.Context) (ingest.Params, error) {
 	return p, nil
 }
 
-// ingestInput adds one input to the dataset, and prints what became of it.
-func ingestInput(ctx context.Context, input string, p ingest.Params) (ingest.Summary, error) {
-	rows, err := openInput(input)
-	if err != nil {
-		return ingest.Summary{}, err
-	}
-	defer rows.Close()
-	status := newStatusLine()
-	p.Input = input
-	if status.terminal {
-		p.Progress = func(n ingest.Counts) {
-			status.update(fmt.Sprintf("%s: read %d = kept %d + rejected %d", input, n.Read, n.Kept, n.Rejected))
-		}
-	}
-	summary, err := ingest.Run(ctx, rows, p)
-	status.done()
-	if summary.ScanID != "" {
-		fmt.Printf("%s: %s\n", input, summaryText(summary))
-	}
-	if err != nil {
-		err = fmt.Errorf("%s: %w", input, err)
-	}
-	return summary, err
-}
-
 // summaryText reads: read 5 = kept 3 + rejected 2 (not-json 1, range 1) → 20261123T081500.123456Z-ipv4-443-v1
 func summaryText(s ingest.Summary) string {
 	var b strings.Builder
@@ -160,36 +299,9 @@ func summaryText(s ingest.Summary) string {
 		slices.Sort(reasons)
 		fmt.Fprintf(&b, " (%s)", strings.Join(reasons, ", "))
 	}
-	fmt.Fprintf(&b, " → %s", s.ScanID)
+	fmt.Fprintf(&b, " → %s", s.Scan.ID)
 	if !s.Complete {
 		b.WriteString(", incomplete")
 	}
 	return b.String()
-}
-
-// openInput opens a file, or standard input for "-", and decompresses it as its name says.
-func openInput(input string) (io.ReadCloser, error) {
-	if input == "-" {
-		return io.NopCloser(os.Stdin), nil
-	}
-	file, err := os.Open(input)
-	if err != nil {
-		return nil, err
-	}
-	var rows io.Reader = file
-	switch {
-	case strings.HasSuffix(input, ".gz"):
-		rows, err = gzip.NewReader(file)
-	case strings.HasSuffix(input, ".zst"):
-		// Decoding in this goroutine leaves none behind.
-		rows, err = zstd.NewReader(file, zstd.WithDecoderConcurrency(1))
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("%s: not what its name says: %w", input, err)
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{rows, file}, nil
 }

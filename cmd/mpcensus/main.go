@@ -55,6 +55,14 @@ func errorLine(err error) string {
 	return strings.NewReplacer("\n", "; ", context.Canceled.Error(), "interrupted").Replace(err.Error())
 }
 
+// oneLine joins errors in one line.
+func oneLine(first, second error) error {
+	if second == nil {
+		return first
+	}
+	return fmt.Errorf("%w; %w", first, second)
+}
+
 func exitCode(err error) int {
 	var exit *exitError
 	if errors.As(err, &exit) {

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -31,8 +31,9 @@ func scanCommand() *cli.Command {
 			"  mpcensus scan --dataset census --port 443 --probe v1 --rate 10000 --blocklist my.conf --targets hitlist.txt\n" +
 			"  mpcensus scan --dataset census --port 443 --paired --targets hitlist.targets",
 		Flags: []cli.Flag{
-			datasetFlag(),
+			locationFlag(),
 			formatFlag(),
+			spoolFlag(),
 			&cli.StringFlag{Name: "targets", Usage: "target `FILE` (see mpcensus targets), or a hitlist: addresses and CIDRs, one a line, - is standard input"},
 			&cli.UintFlag{Name: "port", Usage: "target TCP `PORT` (required)", DefaultText: "none"},
 			&cli.StringFlag{Name: "probe", Usage: "what the SYN carries, `v0|v1|plain|canary`: MP_CAPABLE of RFC 6824 or RFC 8684, nothing, or an option that nobody knows", Value: zmap.ProbeV1},
@@ -59,6 +60,8 @@ var pairedProbes = []string{zmap.ProbePlain, zmap.ProbeV0, zmap.ProbeV1, zmap.Pr
 // scanRun is what all scans of one command have in common.
 type scanRun struct {
 	c        *cli.Context
+	dataset  *dataset.Dataset
+	spools   string // folder
 	format   dataset.Format
 	zmap     zmap.Installation
 	spec     zmap.Scan // Probe and, after the first scan, Seed differ
@@ -92,7 +95,14 @@ func scan(c *cli.Context) error {
 	if err := completeRoute(&run.spec, run.targets.first); err != nil {
 		return err
 	}
-	if err := dataset.CheckWritable(c.String("dataset")); err != nil {
+	if run.dataset, err = dataset.Open(c.Context, c.String("dataset")); err != nil {
+		return err
+	}
+	defer run.dataset.Close()
+	if err := run.dataset.CheckWritable(c.Context); err != nil {
+		return err
+	}
+	if run.spools, err = spoolRoot(c, run.dataset); err != nil {
 		return err
 	}
 	if !c.Bool("paired") {
@@ -120,12 +130,22 @@ func (run *scanRun) scan(probe string) error {
 	defer stopZMap()
 	status := newStatusLine()
 	defer status.done()
+	partition := dataset.Partition{
+		Date: time.Now().UTC().Format(time.DateOnly), Family: run.targets.family(), Port: run.spec.Port, Probe: probe,
+	}
+	folder := filepath.Join(run.spools, partition.ScanID(time.Now()))
+	live, err := ingest.BeginLive(folder, ingest.Params{
+		Format: run.format, Partition: partition, ToolVersion: version, Provenance: &ingest.Provenance{Started: time.Now()},
+	})
+	if err != nil {
+		return fmt.Errorf("spool for ZMap's rows: %w", err)
+	}
 	process, err := zmap.Start(ctx, run.zmap, run.spec, status.update, status.message)
 	if c.Context.Err() != nil {
-		return errors.New("interrupted before a probe was sent")
+		return oneLine(errors.New("interrupted before a probe was sent"), live.Drop())
 	}
 	if err != nil {
-		return err
+		return oneLine(err, live.Drop())
 	}
 	run.spec.Seed = process.Seed // of the campaign's other scans too
 	if process.NothingToSend {
@@ -134,42 +154,38 @@ func (run *scanRun) scan(probe string) error {
 		status.message(fmt.Sprintf("scanning port %d with %s probes from %s on %s", run.spec.Port, probe, run.spec.SourceIP, run.spec.Interface))
 	}
 
-	var counts zmap.Counts
-	end := sync.OnceValues(func() (ingest.Provenance, error) {
-		p, err := run.provenance(process)
-		counts = p.Counts
-		return p, err
-	})
-	// The rows end when ZMap does: an interrupt goes to ZMap, and what it had printed is still read.
-	summary, err := ingest.Run(context.WithoutCancel(ctx), process.Rows, ingest.Params{
-		Dataset:     c.String("dataset"),
-		Format:      run.format,
-		Port:        run.spec.Port,
-		Probe:       probe,
-		Family:      run.targets.family(),
-		Date:        process.Started.UTC().Format(time.DateOnly),
-		ToolVersion: version,
-		Provenance: func(ended error) ingest.Provenance {
-			if ended != nil {
-				// Nobody reads on, so ZMap must not go on sending.
-				stopZMap()
-			}
-			p, _ := end()
-			return p
-		},
-	})
+	provenance := run.provenanceOf(process)
+	err = live.Begun(provenance)
+	var spooled int64
+	if err == nil {
+		// The rows end when ZMap does: an interrupt goes to ZMap, and what it had printed is still read.
+		spooled, err = live.ReadFrom(process.Rows)
+	}
 	if err != nil {
+		// A scan that cannot store its replies must end.
 		stopZMap()
 	}
-	_, zmapErr := end()
-	for _, warning := range lossWarnings(counts, run.spec.Interface) {
+	zmapErr := run.await(process, &provenance)
+	if endErr := live.End(provenance); err == nil {
+		err = endErr
+	}
+	for _, warning := range lossWarnings(provenance.Counts, run.spec.Interface) {
 		status.message(warning)
 	}
+	if err != nil {
+		return fmt.Errorf("%w: the rows stored so far are in %s; when the cause is gone, mpcensus ingest --resume adds them to the dataset", err, folder)
+	}
+	if spooled > 0 {
+		status.update("adding the replies to the dataset")
+	}
+	summary, err := ingest.IngestLive(context.WithoutCancel(ctx), run.dataset, folder, nil)
 	status.done()
-	if summary.ScanID != "" {
+	if summary.Scan.ID != "" {
 		fmt.Fprintln(c.App.Writer, summaryText(summary))
 	}
 	switch {
+	case errors.Is(err, ingest.ErrUnfinished):
+		return fmt.Errorf("%w: when the cause is gone, mpcensus ingest --resume adds the scan to the dataset", err)
 	case err != nil:
 		return err
 	case c.Context.Err() != nil:
@@ -177,28 +193,35 @@ func (run *scanRun) scan(probe string) error {
 	case zmapErr != nil:
 		return fmt.Errorf("%w; the %d replies read so far are in the dataset", zmapErr, summary.Kept)
 	}
-	return tooManyRejects("scan "+summary.ScanID, summary, maxRejects)
+	var share shareOfRejects
+	share.add("scan "+summary.Scan.ID, summary)
+	return share.tooMany(maxRejects)
 }
 
-// provenance waits for ZMap to end and says what is known of its run.
-func (run *scanRun) provenance(process *zmap.Process) (ingest.Provenance, error) {
-	result, err := process.Wait()
-	p := ingest.Provenance{
+// provenanceOf is what is known of ZMap's run while it is running.
+func (run *scanRun) provenanceOf(process *zmap.Process) ingest.Provenance {
+	return ingest.Provenance{
 		Started:       process.Started,
-		Finished:      time.Now(),
-		Complete:      err == nil,
 		ZMapVersion:   run.zmap.Version,
 		ZMapArguments: process.Arguments,
 		Seed:          sql.Null[uint64]{V: process.Seed, Valid: true},
 		Campaign:      run.campaign,
 		TargetsSHA256: run.targets.sha256,
-		Targets:       result.Targets,
-		Counts:        result.Counts,
+		Targets:       sql.Null[uint64]{V: run.targets.count, Valid: run.targets.count > 0},
 	}
-	if run.targets.count > 0 {
-		p.Targets = sql.Null[uint64]{V: run.targets.count, Valid: true}
+}
+
+// await waits for ZMap to end and adds what is known of its run then.
+func (run *scanRun) await(process *zmap.Process, p *ingest.Provenance) error {
+	result, err := process.Wait()
+	// By the monotonic clock: the other may have been set meanwhile.
+	p.Finished = p.Started.Add(time.Since(p.Started))
+	p.Complete = err == nil
+	p.Counts = result.Counts
+	if !p.Targets.Valid {
+		p.Targets = result.Targets
 	}
-	return p, err
+	return err
 }
 
 // lossWarnings tell of probes and replies that were lost on this machine, and what to do about it.

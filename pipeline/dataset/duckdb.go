@@ -15,6 +15,8 @@ import (
 	"text/template"
 
 	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/mpcensus/mpcensus/pipeline/store"
 )
 
 // ErrArrow is returned for a table with Arrow IPC files: SQL reads Parquet, and would leave them out.
@@ -38,9 +40,8 @@ var viewsSQL string
 // The database is one connection, so that temporary tables and settings hold for all statements. It
 // loads no extension that is not in the binary, and so nothing from a network.
 func OpenDuckDB(ctx context.Context, dir string, o DuckDBOptions) (*sql.DB, error) {
-	views, err := views(dir)
-	if err != nil {
-		return nil, err
+	if strings.Contains(dir, "://") {
+		return nil, fmt.Errorf("dataset %s: SQL reads a folder of this machine: name its path, and copy a dataset in an object store to one", dir)
 	}
 	if o.MemoryLimit == "" {
 		o.MemoryLimit = "1GiB"
@@ -61,10 +62,9 @@ func OpenDuckDB(ctx context.Context, dir string, o DuckDBOptions) (*sql.DB, erro
 	}
 
 	c, err := duckdb.NewConnector("", func(conn driver.ExecerContext) error {
-		for _, s := range append(settings, views) {
+		for _, s := range settings {
 			if _, err := conn.ExecContext(ctx, s, nil); err != nil {
-				message, _, _ := strings.Cut(err.Error(), "\n") // then follows our SQL
-				return fmt.Errorf("dataset %s: %s", dir, message)
+				return err
 			}
 		}
 		return nil
@@ -74,7 +74,11 @@ func OpenDuckDB(ctx context.Context, dir string, o DuckDBOptions) (*sql.DB, erro
 	}
 	db := sql.OpenDB(connector{c, spill})
 	db.SetMaxOpenConns(1)
-	if err := db.PingContext(ctx); err != nil {
+	if err := createViews(ctx, db, dir); err != nil {
+		if duckErr := new(duckdb.Error); errors.As(err, &duckErr) {
+			message, _, _ := strings.Cut(err.Error(), "\n") // then follows our SQL
+			err = fmt.Errorf("dataset %s: %s", dir, message)
+		}
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -101,6 +105,7 @@ func (c column) SQLType() (string, error) {
 		"string": "VARCHAR", "binary": "BLOB", "bool": "BOOLEAN",
 		"uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
 		"timestamp": "TIMESTAMP WITH TIME ZONE", "list<string>": "VARCHAR[]",
+		"list<struct<path: string, rows: uint64, bytes: uint64, sha256: string>>": `STRUCT("path" VARCHAR, "rows" UBIGINT, "bytes" UBIGINT, sha256 VARCHAR)[]`,
 	}[c.Type]
 	if !ok {
 		return "", fmt.Errorf("column %s: type %q has no counterpart in DuckDB", c.Name, c.Type)
@@ -115,56 +120,110 @@ func WriteParquet(ctx context.Context, db *sql.DB, query, path string) error {
 	if err := db.QueryRowContext(ctx, "SELECT current_setting('temp_directory')").Scan(&spill); err != nil {
 		return err
 	}
-	// DuckDB writes to names, an AtomicFile has none.
+	// DuckDB writes to names, a file of package store has none yet.
 	unfinished := filepath.Join(spill, "result.parquet")
 	defer os.Remove(unfinished)
 	if _, err := db.ExecContext(ctx, "COPY ("+query+") TO "+Literal(unfinished)+
 		" (FORMAT parquet, COMPRESSION zstd)"); err != nil {
 		return err
 	}
-	source, err := os.Open(unfinished)
+	return copyFile(ctx, unfinished, path)
+}
+
+// copyFile makes a copy that appears whole or not at all.
+func copyFile(ctx context.Context, from, to string) error {
+	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	file, err := CreateAtomic(filepath.Dir(path))
+	folder, err := store.Open(ctx, filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	file, err := folder.Create(ctx, filepath.Base(to))
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(file, source); err != nil {
-		return errors.Join(err, file.Discard())
+		return discard(err, file)
 	}
-	return file.Commit(path)
+	return file.Commit(ctx)
 }
 
-// views is the SQL that makes the views of the dataset in dir.
-func views(dir string) (string, error) {
+// view is a table as views.sql needs it.
+type view struct {
+	Name                string
+	Files               []string // patterns; none when there is no file yet
+	Columns, Partitions []column
+	Ordered             bool
+}
+
+var viewsTemplate = template.Must(template.New("views.sql").Funcs(template.FuncMap{"literal": Literal}).Parse(viewsSQL))
+
+// createViews makes the views of the dataset in dir. That of replies has the files that scans lists, as it
+// is now: a scan that is committed later does not show.
+func createViews(ctx context.Context, db *sql.DB, dir string) error {
 	contract, err := readContract()
 	if err != nil {
-		return "", err
+		return err
 	}
-	type view struct {
-		Name                string
-		Glob                string // empty when there is no file yet
-		Columns, Partitions []column
-		Ordered             bool
-	}
-	var vs []view
-	for name, table := range contract.Tables {
-		glob, err := parquetGlob(dir, name)
-		if err != nil {
-			return "", err
+	create := func(table string, files []string) error {
+		var b strings.Builder
+		v := view{table, files, contract.Tables[table].Columns, contract.Partitions, table == RepliesTable}
+		if err := viewsTemplate.Execute(&b, v); err != nil {
+			return err
 		}
-		vs = append(vs, view{name, glob, table.Columns, contract.Partitions, name == RepliesTable})
+		_, err := db.ExecContext(ctx, b.String())
+		return err
 	}
-	var b strings.Builder
-	t := template.Must(template.New("views.sql").Funcs(template.FuncMap{"literal": Literal}).Parse(viewsSQL))
-	err = t.Execute(&b, vs)
-	return b.String(), err
+	for table := range contract.Tables {
+		files, err := parquetFiles(dir, table)
+		if err != nil {
+			return err
+		}
+		if table == RepliesTable {
+			continue
+		}
+		if err := create(table, files); err != nil {
+			return err
+		}
+	}
+	listed, err := listedReplies(ctx, db)
+	if err != nil {
+		return err
+	}
+	for i, name := range listed {
+		listed[i] = globEscaper.Replace(filepath.Join(dir, filepath.FromSlash(name)))
+	}
+	return create(RepliesTable, listed)
 }
 
-// parquetGlob is the pattern of a table's Parquet files, or empty when there are none.
-func parquetGlob(dir, table string) (string, error) {
+// listedReplies are the files of replies that scans lists, as far as they have rows.
+func listedReplies(ctx context.Context, db *sql.DB) ([]string, error) {
+	rows, err := db.QueryContext(ctx, `
+		SELECT file.path FROM (SELECT date, scan_id, unnest(files) AS file FROM scans)
+		WHERE starts_with(file.path, 'replies/') ORDER BY date, scan_id, file.path`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		if !filepath.IsLocal(filepath.FromSlash(name)) {
+			return nil, fmt.Errorf("scans lists %q, which is not in the dataset", name)
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
+
+// parquetFiles is the pattern of a table's Parquet files, if there are any.
+func parquetFiles(dir, table string) ([]string, error) {
 	var parquet, arrow bool
 	root := filepath.Join(dir, table)
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
@@ -178,15 +237,15 @@ func parquetGlob(dir, table string) (string, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", nil
+		return nil, nil
 	case err != nil:
-		return "", err
+		return nil, err
 	case arrow:
-		return "", fmt.Errorf("%s %w", root, ErrArrow)
+		return nil, fmt.Errorf("%s %w", root, ErrArrow)
 	case parquet:
-		return globEscaper.Replace(root) + "/**/*.parquet", nil
+		return []string{globEscaper.Replace(root) + "/**/*.parquet"}, nil
 	}
-	return "", nil
+	return nil, nil
 }
 
 // A folder named in the pattern stands for itself, whatever its name.

@@ -2,8 +2,7 @@ package dataset
 
 import (
 	"fmt"
-	"io/fs"
-	"os"
+	"path"
 	"path/filepath"
 	"time"
 )
@@ -22,27 +21,44 @@ const (
 	IPv6 = "ipv6"
 )
 
+// rejectsFolder is beside the tables.
+const rejectsFolder = "rejects"
+
 // Partition is what all rows of a scan share: the keys in the names of its folders.
 type Partition struct {
-	Date   string // UTC, YYYY-MM-DD
-	Family string // IPv4 or IPv6
-	Port   uint16
-	Probe  string // zmap.ProbeV0, …
+	Date   string `json:"date"`   // UTC, YYYY-MM-DD
+	Family string `json:"family"` // IPv4 or IPv6
+	Port   uint16 `json:"port"`
+	Probe  string `json:"probe"` // zmap.ProbeV0, …
 }
 
-// folder is the partition's path below a table, Hive style.
+// ScanKey is a scan's name, and the partition that it lies in.
+type ScanKey struct {
+	ID string `json:"id"`
+	Partition
+}
+
+// folder is the partition's name below a table, Hive style.
 func (p Partition) folder() string {
-	return filepath.Join("date="+p.Date, "family="+p.Family, fmt.Sprintf("port=%d", p.Port), "probe="+p.Probe)
+	return fmt.Sprintf("date=%s/family=%s/port=%d/probe=%s", p.Date, p.Family, p.Port, p.Probe)
 }
 
-// Path is where a table's rows of one scan are.
+// Path is where a table's rows of one scan are, for a table with one file a scan, in a local folder.
 func (p Partition) Path(dir, table, scanID string, format Format) string {
-	return filepath.Join(dir, table, p.folder(), scanID+"."+string(format))
+	return filepath.Join(dir, filepath.FromSlash(p.file(table, scanID, string(format))))
 }
 
-// RejectsPath is where the rejected lines of one scan are.
-func (p Partition) RejectsPath(dir, scanID string) string {
-	return filepath.Join(dir, rejectsFolder, p.folder(), scanID+".jsonl")
+// file is the name in a dataset of a scan's file.
+func (p Partition) file(folder, name, extension string) string {
+	return path.Join(folder, p.folder(), name+"."+extension)
+}
+
+// scanFile is the name of the file with the scan's row in `scans`.
+func (k ScanKey) scanFile(format Format) string { return k.file(ScansTable, k.ID, string(format)) }
+
+// partFile is the name that a part has once it belongs to the scan.
+func (k ScanKey) partFile(p Part) string {
+	return k.file(p.folder(), fmt.Sprintf("%s-%05d", k.ID, p.Number), path.Ext(p.Name)[1:])
 }
 
 // ScanID names the scan of a partition that began at start: 20261123T081500.123456Z-ipv4-443-v1, or
@@ -53,14 +69,4 @@ func (p Partition) ScanID(start time.Time) string {
 		when = start.UTC().Format("20060102T150405.000000Z")
 	}
 	return fmt.Sprintf("%s-%s-%d-%s", when, p.Family, p.Port, p.Probe)
-}
-
-// findScan returns the `scans` files of a scan, whatever date and format they have.
-func findScan(dir string, p Partition, scanID string) ([]string, error) {
-	p.Date = "*"
-	paths, err := fs.Glob(os.DirFS(dir), filepath.ToSlash(p.Path("", ScansTable, scanID, "*")))
-	for i := range paths {
-		paths[i] = filepath.Join(dir, paths[i])
-	}
-	return paths, err
 }

@@ -2,16 +2,11 @@ package dataset
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
-	"errors"
-	"path/filepath"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
-
-const rejectsFolder = "rejects"
 
 // Reject is a line of the input that is not in the dataset, and why.
 type Reject struct {
@@ -27,7 +22,7 @@ type Reject struct {
 	RawBase64 []byte  `json:"raw_base64,omitempty"`
 }
 
-// SetRaw keeps a copy of the line's bytes.
+// SetRaw keeps the line's bytes, or a copy of them.
 func (r *Reject) SetRaw(line []byte) {
 	r.Raw, r.RawBase64 = nil, nil
 	if isText(line) {
@@ -47,53 +42,38 @@ func isText(line []byte) bool {
 	return utf8.Valid(line)
 }
 
-// maxReject bounds a line of a rejects file: at worst, every byte of the text is escaped by another.
-const maxReject = 2*zmap.MaxLine + 4<<10
-
-// rejectsFile writes the rejected lines of one scan, a JSON object each. The scan need not be known
-// before the file is committed.
-type rejectsFile struct {
-	file  *AtomicFile
+// RejectsWriter writes rejected lines, a JSON object each.
+type RejectsWriter struct {
+	file  *partFile
 	lines *bufio.Writer
 	out   *json.Encoder
 }
 
-// createRejects begins the rejects file of a scan.
-func createRejects(dir string) (*rejectsFile, error) {
-	file, err := CreateAtomic(filepath.Join(dir, rejectsFolder))
+// CreateRejects begins a part of the stage's rejected lines.
+func (s *Stage) CreateRejects(ctx context.Context, number int) (*RejectsWriter, error) {
+	file, err := s.createPart(ctx, rejectsFolder, number, "jsonl")
 	if err != nil {
 		return nil, err
 	}
-	lines := bufio.NewWriterSize(file, maxReject)
+	lines := bufio.NewWriterSize(file, 256<<10)
 	out := json.NewEncoder(lines)
 	out.SetEscapeHTML(false)
-	r := &rejectsFile{file: file, lines: lines, out: out}
-	if err := r.reserve(); err != nil {
-		return nil, joinDiscard(err, file)
+	return &RejectsWriter{file, lines, out}, nil
+}
+
+// Append writes a rejected line.
+func (w *RejectsWriter) Append(r Reject) error {
+	w.file.part.Rows++
+	return w.out.Encode(r)
+}
+
+// Commit makes the file a part of the stage.
+func (w *RejectsWriter) Commit(ctx context.Context) (Part, error) {
+	if err := w.lines.Flush(); err != nil {
+		return Part{}, err
 	}
-	return r, nil
+	return w.file.commit(ctx)
 }
 
-// reserve makes sure that another line can be written.
-func (r *rejectsFile) reserve() error {
-	return r.file.Reserve(int64(r.lines.Buffered()) + maxReject)
-}
-
-func (r *rejectsFile) append(reject Reject) error {
-	return r.out.Encode(reject)
-}
-
-func (r *rejectsFile) empty() bool {
-	return r.file.written == 0 && r.lines.Buffered() == 0
-}
-
-// commit makes the file appear as path; if nothing was rejected, no file is there afterwards.
-func (r *rejectsFile) commit(path string) error {
-	if r.empty() {
-		return errors.Join(removeFile(path), r.file.Discard())
-	}
-	if err := r.lines.Flush(); err != nil {
-		return joinDiscard(err, r.file)
-	}
-	return r.file.Commit(path)
-}
+// Discard drops what was not committed.
+func (w *RejectsWriter) Discard() error { return w.file.file.Discard() }

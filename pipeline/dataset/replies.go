@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"database/sql"
+	"fmt"
 	"math/bits"
 	"net/netip"
 
@@ -12,189 +13,226 @@ import (
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
-// repliesFile writes the `replies` of one scan.
-type repliesFile struct {
-	table   *tableFile
-	columns replyColumns
+// Replies collects rows of the table `replies`, of one scan. Its memory is used again after Reset. Not
+// safe for concurrent use.
+type Replies struct {
+	schema  *arrow.Schema
+	columns []columnBuilder // in the schema's order
+	scan    ScanKey         // of the rows
+	replyColumns
 
-	partition Partition // these two before the first reply
-	scanID    string
+	present, truths rowBits  // a row's values that are not NULL, and those that are true
+	valid, truth    []bitmap // the same by column, made by Batch
 }
 
-// replyColumns are the builders of `replies`, in the order of schemas/tables.yaml.
+// replyColumns are the columns of `replies`, in the order of schemas/tables.yaml.
 type replyColumns struct {
-	scanID         *array.StringBuilder
-	time           *array.TimestampBuilder
-	saddr          *array.StringBuilder
-	sport          *array.Uint16Builder
-	daddr          *array.StringBuilder
-	dport          *array.Uint16Builder
-	ttl            *array.Uint8Builder
-	ipid           *array.Uint16Builder
-	seqnum         *array.Uint32Builder
-	acknum         *array.Uint32Builder
-	window         *array.Uint16Builder
-	tcpFlags       *array.Uint8Builder
-	classification *array.StringBuilder
-	success        *array.BooleanBuilder
-	repeat         *array.BooleanBuilder
-	cooldown       *array.BooleanBuilder
-	tcpOptions     *array.BinaryBuilder
-	mss            *array.Uint16Builder
-	windowScale    *array.Uint8Builder
-	sackPermitted  *array.BooleanBuilder
-	tsValue        *array.Uint32Builder
-	tsEcho         *array.Uint32Builder
-	optionOrder    *array.StringBuilder
-	mptcp          *array.StringBuilder
-	mptcpVersion   *array.Uint8Builder
-	mptcpFlags     *array.Uint8Builder
-	mptcpLength    *array.Uint8Builder
-	senderKey      *array.Uint64Builder
-	sentKey        *array.Uint64Builder
-	keyWeight      *array.Uint8Builder
-	keyDistance    *array.Uint8Builder
-	echo           *array.BooleanBuilder
-	sentCanary     *array.Uint32Builder
-	canary         *array.StringBuilder
-	responder      *array.StringBuilder
-	icmpType       *array.Uint8Builder
-	icmpCode       *array.Uint8Builder
-	quote          *array.BinaryBuilder
+	scanID         names
+	time           numbers[arrow.Timestamp]
+	saddr          texts
+	sport          numbers[uint16]
+	daddr          names
+	dport          numbers[uint16]
+	ttl            numbers[uint8]
+	ipid           numbers[uint16]
+	seqnum         numbers[uint32]
+	acknum         numbers[uint32]
+	window         numbers[uint16]
+	tcpFlags       numbers[uint8]
+	classification names
+	success        truths
+	repeat         truths
+	cooldown       truths
+	tcpOptions     texts
+	mss            numbers[uint16]
+	windowScale    numbers[uint8]
+	sackPermitted  truths
+	tsValue        numbers[uint32]
+	tsEcho         numbers[uint32]
+	optionOrder    names
+	mptcp          names
+	mptcpVersion   numbers[uint8]
+	mptcpFlags     numbers[uint8]
+	mptcpLength    numbers[uint8]
+	senderKey      numbers[uint64]
+	sentKey        numbers[uint64]
+	keyWeight      numbers[uint8]
+	keyDistance    numbers[uint8]
+	echo           truths
+	sentCanary     numbers[uint32]
+	canary         names
+	responder      texts
+	icmpType       numbers[uint8]
+	icmpCode       numbers[uint8]
+	quote          texts
+
+	daddrText daddrText
 }
 
-func bindReplies(batch *array.RecordBuilder) (replyColumns, error) {
-	c := &columnBuilders{batch: batch, bound: map[string]bool{}}
-	columns := replyColumns{
-		scanID:         builder[*array.StringBuilder](c, "scan_id"),
-		time:           builder[*array.TimestampBuilder](c, "time"),
-		saddr:          builder[*array.StringBuilder](c, "saddr"),
-		sport:          builder[*array.Uint16Builder](c, "sport"),
-		daddr:          builder[*array.StringBuilder](c, "daddr"),
-		dport:          builder[*array.Uint16Builder](c, "dport"),
-		ttl:            builder[*array.Uint8Builder](c, "ttl"),
-		ipid:           builder[*array.Uint16Builder](c, "ipid"),
-		seqnum:         builder[*array.Uint32Builder](c, "seqnum"),
-		acknum:         builder[*array.Uint32Builder](c, "acknum"),
-		window:         builder[*array.Uint16Builder](c, "window"),
-		tcpFlags:       builder[*array.Uint8Builder](c, "tcp_flags"),
-		classification: builder[*array.StringBuilder](c, "classification"),
-		success:        builder[*array.BooleanBuilder](c, "success"),
-		repeat:         builder[*array.BooleanBuilder](c, "repeat"),
-		cooldown:       builder[*array.BooleanBuilder](c, "cooldown"),
-		tcpOptions:     builder[*array.BinaryBuilder](c, "tcp_options"),
-		mss:            builder[*array.Uint16Builder](c, "mss"),
-		windowScale:    builder[*array.Uint8Builder](c, "window_scale"),
-		sackPermitted:  builder[*array.BooleanBuilder](c, "sack_permitted"),
-		tsValue:        builder[*array.Uint32Builder](c, "ts_value"),
-		tsEcho:         builder[*array.Uint32Builder](c, "ts_echo"),
-		optionOrder:    builder[*array.StringBuilder](c, "option_order"),
-		mptcp:          builder[*array.StringBuilder](c, "mptcp"),
-		mptcpVersion:   builder[*array.Uint8Builder](c, "mptcp_version"),
-		mptcpFlags:     builder[*array.Uint8Builder](c, "mptcp_flags"),
-		mptcpLength:    builder[*array.Uint8Builder](c, "mptcp_length"),
-		senderKey:      builder[*array.Uint64Builder](c, "sender_key"),
-		sentKey:        builder[*array.Uint64Builder](c, "sent_key"),
-		keyWeight:      builder[*array.Uint8Builder](c, "key_weight"),
-		keyDistance:    builder[*array.Uint8Builder](c, "key_distance"),
-		echo:           builder[*array.BooleanBuilder](c, "echo"),
-		sentCanary:     builder[*array.Uint32Builder](c, "sent_canary"),
-		canary:         builder[*array.StringBuilder](c, "canary"),
-		responder:      builder[*array.StringBuilder](c, "responder"),
-		icmpType:       builder[*array.Uint8Builder](c, "icmp_type"),
-		icmpCode:       builder[*array.Uint8Builder](c, "icmp_code"),
-		quote:          builder[*array.BinaryBuilder](c, "quote"),
+// byName are the columns by their names in schemas/tables.yaml.
+func (c *replyColumns) byName() map[string]columnBuilder {
+	return map[string]columnBuilder{
+		"scan_id":        &c.scanID,
+		"time":           &c.time,
+		"saddr":          &c.saddr,
+		"sport":          &c.sport,
+		"daddr":          &c.daddr,
+		"dport":          &c.dport,
+		"ttl":            &c.ttl,
+		"ipid":           &c.ipid,
+		"seqnum":         &c.seqnum,
+		"acknum":         &c.acknum,
+		"window":         &c.window,
+		"tcp_flags":      &c.tcpFlags,
+		"classification": &c.classification,
+		"success":        &c.success,
+		"repeat":         &c.repeat,
+		"cooldown":       &c.cooldown,
+		"tcp_options":    &c.tcpOptions,
+		"mss":            &c.mss,
+		"window_scale":   &c.windowScale,
+		"sack_permitted": &c.sackPermitted,
+		"ts_value":       &c.tsValue,
+		"ts_echo":        &c.tsEcho,
+		"option_order":   &c.optionOrder,
+		"mptcp":          &c.mptcp,
+		"mptcp_version":  &c.mptcpVersion,
+		"mptcp_flags":    &c.mptcpFlags,
+		"mptcp_length":   &c.mptcpLength,
+		"sender_key":     &c.senderKey,
+		"sent_key":       &c.sentKey,
+		"key_weight":     &c.keyWeight,
+		"key_distance":   &c.keyDistance,
+		"echo":           &c.echo,
+		"sent_canary":    &c.sentCanary,
+		"canary":         &c.canary,
+		"responder":      &c.responder,
+		"icmp_type":      &c.icmpType,
+		"icmp_code":      &c.icmpCode,
+		"quote":          &c.quote,
 	}
-	return columns, c.done()
 }
 
-// maxRow bounds the bytes that one row has in values of variable length: a line of hex, and text of
-// bounded length.
-const maxRow = zmap.MaxLine/2 + 1<<10
-
-func createReplies(dir string, format Format) (*repliesFile, error) {
-	table, err := createTable(dir, RepliesTable, format)
+// NewReplies makes an empty batch.
+func NewReplies() (*Replies, error) {
+	schema, err := Schema(RepliesTable)
 	if err != nil {
 		return nil, err
 	}
-	columns, err := bindReplies(table.batch)
-	if err != nil {
-		return nil, joinDiscard(err, table.file)
+	r := &Replies{schema: schema}
+	columns := r.byName()
+	if len(columns) != schema.NumFields() || len(columns) > 64 {
+		return nil, fmt.Errorf("schemas/tables.yaml: replies has %d columns, of which the program fills %d, and can fill 64",
+			schema.NumFields(), len(columns))
 	}
-	return &repliesFile{table: table, columns: columns}, nil
+	for k, field := range schema.Fields() {
+		column, ok := columns[field.Name]
+		if !ok {
+			return nil, fmt.Errorf("schemas/tables.yaml: no program fills replies.%s", field.Name)
+		}
+		column.place(k)
+		r.columns = append(r.columns, column)
+	}
+	r.valid, r.truth = make([]bitmap, len(r.columns)), make([]bitmap, len(r.columns))
+	return r, nil
 }
 
-// reserve makes sure that another reply can be written.
-func (f *repliesFile) reserve() error { return f.table.reserve(maxRow) }
+// Rows is the number of rows in the batch.
+func (r *Replies) Rows() int { return len(r.present) }
 
-// append adds a reply. A row that does not name its port has the scan's.
-func (f *repliesFile) append(row *zmap.Row) error {
-	c := &f.columns
-	size := len(f.scanID) + len(row.Classification) + len(row.TCPOptions) + len(row.Quote)
-
-	c.scanID.Append(f.scanID)
-	if row.Time.IsZero() {
-		c.time.AppendNull()
-	} else {
-		c.time.Append(arrow.Timestamp(row.Time.UnixMicro()))
+// Append adds a reply of a scan, the same for all rows. A row that does not name its port has the scan's.
+func (r *Replies) Append(scan *ScanKey, row *zmap.Row) {
+	if r.Rows() == 0 {
+		r.scan = *scan
 	}
-	size += appendAddress(c.saddr, row.Saddr)
-	if row.Sport.Valid {
-		c.sport.Append(row.Sport.V)
-	} else {
-		c.sport.Append(f.partition.Port)
+	c := &r.replyColumns
+	sport := row.Sport.V
+	if !row.Sport.Valid {
+		sport = scan.Port
 	}
-	size += appendAddress(c.daddr, row.Daddr)
-	appendNull(c.dport, row.Dport)
-	appendNull(c.ttl, row.TTL)
-	appendNull(c.ipid, row.IPID)
-	appendNull(c.seqnum, row.Seqnum)
-	appendNull(c.acknum, row.Acknum)
-	appendNull(c.window, row.Window)
-	appendNull(c.tcpFlags, row.TCPFlags)
-	c.classification.Append(row.Classification)
-	c.success.Append(row.Success)
-	appendNull(c.repeat, row.Repeat)
-	appendNull(c.cooldown, row.Cooldown)
+	present := c.scanID.append(scan.ID, true) |
+		c.time.append(arrow.Timestamp(row.Time.UnixMicro()), !row.Time.IsZero()) |
+		c.saddr.appendAddress(row.Saddr) |
+		c.sport.append(sport, true) |
+		c.daddr.append(c.daddrText.of(row.Daddr), row.Daddr.IsValid()) |
+		c.dport.appendNull(row.Dport) |
+		c.ttl.appendNull(row.TTL) |
+		c.ipid.appendNull(row.IPID) |
+		c.seqnum.appendNull(row.Seqnum) |
+		c.acknum.appendNull(row.Acknum) |
+		c.window.appendNull(row.Window) |
+		c.tcpFlags.appendNull(row.TCPFlags) |
+		c.classification.append(row.Classification, true)
 
-	appendBytes(c.tcpOptions, row.TCPOptions)
-	appendNull(c.mss, row.Options.MSS)
-	appendNull(c.windowScale, row.Options.WindowScale)
-	appendNull(c.tsValue, row.Options.TSValue)
-	appendNull(c.tsEcho, row.Options.TSEcho)
-	if row.TCPOptions == nil {
-		c.sackPermitted.AppendNull()
-		c.optionOrder.AppendNull()
-	} else {
-		c.sackPermitted.Append(row.Options.SACKPermitted)
-		c.optionOrder.Append(row.Options.Order)
-		size += len(row.Options.Order)
+	o, hasOptions := &row.Options, row.TCPOptions != nil
+	present |= c.tcpOptions.append(row.TCPOptions, hasOptions) |
+		c.mss.appendNull(o.MSS) |
+		c.windowScale.appendNull(o.WindowScale) |
+		c.tsValue.appendNull(o.TSValue) |
+		c.tsEcho.appendNull(o.TSEcho) |
+		c.optionOrder.append(o.Order, hasOptions)
+
+	m, key, sentKey := &row.MPCapable, row.MPCapable.Key, row.SentKey
+	present |= c.mptcp.append(string(m.Presence), m.Presence != "") |
+		c.mptcpVersion.appendNull(m.Version) |
+		c.mptcpFlags.appendNull(m.Flags) |
+		c.mptcpLength.appendNull(m.Length) |
+		c.senderKey.appendNull(key) |
+		c.sentKey.appendNull(sentKey) |
+		c.keyWeight.append(uint8(bits.OnesCount64(key.V)), key.Valid) |
+		c.keyDistance.append(uint8(bits.OnesCount64(key.V^sentKey.V)), key.Valid && sentKey.Valid) |
+		c.sentCanary.appendNull(row.SentCanary) |
+		c.canary.append(string(row.Canary), row.Canary != "")
+
+	present |= c.responder.appendAddress(row.Responder) |
+		c.icmpType.appendNull(row.ICMPType) |
+		c.icmpCode.appendNull(row.ICMPCode) |
+		c.quote.append(row.Quote, row.Quote != nil)
+
+	var truth uint64
+	for _, t := range [...]struct {
+		column *truths
+		value  sql.Null[bool]
+	}{
+		{&c.success, sql.Null[bool]{V: row.Success, Valid: true}},
+		{&c.repeat, row.Repeat},
+		{&c.cooldown, row.Cooldown},
+		{&c.sackPermitted, sql.Null[bool]{V: o.SACKPermitted, Valid: hasOptions}},
+		{&c.echo, echo(scan.Probe, m, sentKey)},
+	} {
+		truth |= t.column.bit(t.value.V)
+		present |= t.column.bit(t.value.Valid)
 	}
+	r.present, r.truths = append(r.present, present), append(r.truths, truth)
+}
 
-	m := &row.MPCapable
-	size += appendText(c.mptcp, string(m.Presence))
-	appendNull(c.mptcpVersion, m.Version)
-	appendNull(c.mptcpFlags, m.Flags)
-	appendNull(c.mptcpLength, m.Length)
-	appendNull(c.senderKey, m.Key)
-	appendNull(c.sentKey, row.SentKey)
-	weight := sql.Null[uint8]{V: uint8(bits.OnesCount64(m.Key.V)), Valid: m.Key.Valid}
-	appendNull(c.keyWeight, weight)
-	distance := sql.Null[uint8]{
-		V:     uint8(bits.OnesCount64(m.Key.V ^ row.SentKey.V)),
-		Valid: m.Key.Valid && row.SentKey.Valid,
+// Batch is what was appended, for parquetfile and plainBatch: text that repeats few values is a
+// dictionary of it. It is valid until Reset.
+func (r *Replies) Batch() arrow.RecordBatch {
+	r.present.columns(r.valid)
+	r.truths.columns(r.truth)
+	arrays := make([]arrow.Array, len(r.columns))
+	fields := r.schema.Fields()
+	for k, column := range r.columns {
+		if t, ok := column.(*truths); ok {
+			t.values = r.truth[k]
+		}
+		arrays[k] = column.array(fields[k].Type, r.Rows(), r.valid[k])
+		fields[k].Type = arrays[k].DataType()
 	}
-	appendNull(c.keyDistance, distance)
-	appendNull(c.echo, echo(f.partition.Probe, m, row.SentKey))
+	batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, int64(r.Rows()))
+	for _, a := range arrays {
+		a.Release()
+	}
+	return batch
+}
 
-	appendNull(c.sentCanary, row.SentCanary)
-	size += appendText(c.canary, string(row.Canary))
-
-	size += appendAddress(c.responder, row.Responder)
-	appendNull(c.icmpType, row.ICMPType)
-	appendNull(c.icmpCode, row.ICMPCode)
-	appendBytes(c.quote, row.Quote)
-	return f.table.added(size)
+// Reset empties the batch.
+func (r *Replies) Reset() {
+	r.present, r.truths = r.present[:0], r.truths[:0]
+	for _, column := range r.columns {
+		column.reset()
+	}
 }
 
 // echo says whether a reply's MP_CAPABLE is the one of our SYN: NULL if there is none, or if it is
@@ -214,42 +252,18 @@ func echo(probe string, m *mptcp.MPCapable, sentKey sql.Null[uint64]) sql.Null[b
 	}
 }
 
-func appendNull[T any](b interface {
-	Append(T)
-	AppendNull()
-}, v sql.Null[T]) {
-	if v.Valid {
-		b.Append(v.V)
-	} else {
-		b.AppendNull()
-	}
+// daddrText writes our own address, mostly the same, as text.
+type daddrText struct {
+	address netip.Addr
+	text    string
 }
 
-// appendText returns the length of the text; an empty one is NULL.
-func appendText(b *array.StringBuilder, text string) int {
-	if text == "" {
-		b.AppendNull()
-	} else {
-		b.Append(text)
-	}
-	return len(text)
-}
-
-func appendBytes(b *array.BinaryBuilder, v []byte) {
-	if v == nil {
-		b.AppendNull()
-	} else {
-		b.Append(v)
-	}
-}
-
-// appendAddress returns the length of the address as text.
-func appendAddress(b *array.StringBuilder, a netip.Addr) int {
+func (d *daddrText) of(a netip.Addr) string {
 	if !a.IsValid() {
-		b.AppendNull()
-		return 0
+		return ""
 	}
-	text := a.String()
-	b.Append(text)
-	return len(text)
+	if a != d.address {
+		d.address, d.text = a, a.String()
+	}
+	return d.text
 }

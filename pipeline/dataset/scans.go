@@ -1,25 +1,33 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
-	"os"
+	"io"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
+	"github.com/mpcensus/mpcensus/pipeline/store"
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
 // Scan is the row of `scans` on one scan: where it came from and what was counted. Zero times,
 // empty strings and nil are NULL.
 type Scan struct {
+	ScanKey
 	Started       time.Time
 	Finished      time.Time
 	Complete      bool
@@ -29,7 +37,7 @@ type Scan struct {
 	Seed          sql.Null[uint64]
 	StaticKey     sql.Null[uint64]
 	Input         string
-	InputSHA256   string
+	InputBLAKE3   string
 	Campaign      string
 	TargetsSHA256 string
 	Targets       sql.Null[uint64]
@@ -37,106 +45,179 @@ type Scan struct {
 	RowsRead      uint64
 	RowsKept      uint64
 	RowsRejected  uint64
+	Files         []File // filled in by Commit
 }
 
-// scanRoom is reserved for the row of `scans` before its content is known: more than all but the
-// longest command lines need.
-const scanRoom = 64 << 10
+// File is what `scans` says of one of a scan's files.
+type File struct {
+	Path   string // in the dataset, with slashes
+	Rows   uint64 // lines, for a file of rejected ones
+	Bytes  uint64
+	SHA256 string // hex
+}
 
-func createScans(dir string, format Format) (*tableFile, error) {
-	table, err := createTable(dir, ScansTable, format)
+// Rejects says whether it is one of rejected lines.
+func (f File) Rejects() bool { return strings.HasPrefix(f.Path, rejectsFolder+"/") }
+
+// encodeScan makes the file with a scan's row.
+func encodeScan(s Scan, format Format) ([]byte, error) {
+	schema, err := Schema(ScansTable)
 	if err != nil {
 		return nil, err
 	}
-	if err := table.reserve(scanRoom); err != nil {
-		return nil, joinDiscard(err, table.file)
+	builder := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer builder.Release()
+	if err := appendScan(builder, s); err != nil {
+		return nil, err
 	}
-	return table, nil
+	batch := builder.NewRecordBatch()
+	defer batch.Release()
+	var b bytes.Buffer
+	out, err := smallWriter(&b, schema, format)
+	if err != nil {
+		return nil, err
+	}
+	if err := out.Write(batch); err != nil {
+		return nil, err
+	}
+	err = out.Close()
+	return b.Bytes(), err
 }
 
-// appendScan adds the one row of the table.
-func appendScan(table *tableFile, scanID string, s Scan) error {
-	c := &columnBuilders{batch: table.batch, bound: map[string]bool{}}
-	size := len(scanID) + len(s.ToolVersion) + len(s.ZMapVersion) + len(s.Input) + len(s.InputSHA256) + len(s.Campaign) + len(s.TargetsSHA256)
+// batchWriter is what Parquet and Arrow IPC have in common.
+type batchWriter interface {
+	Write(arrow.RecordBatch) error
+	Close() error
+}
 
-	arguments := builder[*array.ListBuilder](c, "zmap_arguments")
-	text := func(name string) *array.StringBuilder { return builder[*array.StringBuilder](c, name) }
-	number := func(name string) *array.Uint64Builder { return builder[*array.Uint64Builder](c, name) }
-	started := builder[*array.TimestampBuilder](c, "started")
-	finished := builder[*array.TimestampBuilder](c, "finished")
-	complete := builder[*array.BooleanBuilder](c, "complete")
-	id, tool, zmapVersion, input, digest := text("scan_id"), text("tool_version"), text("zmap_version"), text("input"), text("input_sha256")
-	campaign, targetsDigest := text("campaign"), text("targets_sha256")
-	seed, key := number("seed"), number("static_key")
+// smallWriter writes tables of a few rows.
+func smallWriter(w io.Writer, schema *arrow.Schema, format Format) (batchWriter, error) {
+	switch format {
+	case Parquet:
+		properties := parquet.NewWriterProperties(
+			parquet.WithRootRepetition(parquet.Repetitions.Required),
+			parquet.WithDictionaryDefault(false),
+			parquet.WithCompression(compress.Codecs.Zstd))
+		return pqarrow.NewFileWriter(schema, w, properties, pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+	case Arrow:
+		return ipc.NewFileWriter(w, ipc.WithSchema(schema))
+	default:
+		return nil, fmt.Errorf("unknown format %q: %s or %s", format, Parquet, Arrow)
+	}
+}
+
+// appendScan adds the row of one scan.
+func appendScan(batch *array.RecordBuilder, s Scan) error {
+	c := &fields{batch: batch, taken: map[string]bool{}}
+	appendNullable(fieldOf[*array.TimestampBuilder](c, "started"), timestamp(s.Started))
+	appendNullable(fieldOf[*array.TimestampBuilder](c, "finished"), timestamp(s.Finished))
+	fieldOf[*array.BooleanBuilder](c, "complete").Append(s.Complete)
+	for name, value := range map[string]string{
+		"scan_id": s.ID, "tool_version": s.ToolVersion, "zmap_version": s.ZMapVersion, "input": s.Input,
+		"input_blake3": s.InputBLAKE3, "campaign": s.Campaign, "targets_sha256": s.TargetsSHA256,
+	} {
+		appendNullable(fieldOf[*array.StringBuilder](c, name), sql.Null[string]{V: value, Valid: value != ""})
+	}
+	count := func(n uint64) sql.Null[uint64] { return sql.Null[uint64]{V: n, Valid: true} }
 	n := &s.Counts
-	counts := map[*array.Uint64Builder]sql.Null[uint64]{
-		number("targets"):              s.Targets,
-		number("probes_sent"):          n.ProbesSent,
-		number("send_failures"):        n.SendFailures,
-		number("received"):             n.Received,
-		number("invalid"):              n.Invalid,
-		number("kernel_drops"):         n.KernelDrops,
-		number("interface_drops"):      n.InterfaceDrops,
-		number("backlog_drops"):        n.BacklogDrops,
-		number("duplicates"):           n.Duplicates,
-		number("answered_in_cooldown"): n.AnsweredInCooldown,
-	}
-	read, kept, rejected := number("rows_read"), number("rows_kept"), number("rows_rejected")
-	if err := c.done(); err != nil {
-		return err
+	for name, value := range map[string]sql.Null[uint64]{
+		"seed": s.Seed, "static_key": s.StaticKey, "targets": s.Targets,
+		"probes_sent": n.ProbesSent, "send_failures": n.SendFailures, "received": n.Received, "invalid": n.Invalid,
+		"kernel_drops": n.KernelDrops, "interface_drops": n.InterfaceDrops, "backlog_drops": n.BacklogDrops,
+		"duplicates": n.Duplicates, "answered_in_cooldown": n.AnsweredInCooldown,
+		"rows_read": count(s.RowsRead), "rows_kept": count(s.RowsKept), "rows_rejected": count(s.RowsRejected),
+	} {
+		appendNullable(fieldOf[*array.Uint64Builder](c, name), value)
 	}
 
-	id.Append(scanID)
-	appendNull(started, timestamp(s.Started))
-	appendNull(finished, timestamp(s.Finished))
-	complete.Append(s.Complete)
-	tool.Append(s.ToolVersion)
-	appendText(zmapVersion, s.ZMapVersion)
+	arguments := fieldOf[*array.ListBuilder](c, "zmap_arguments")
 	arguments.Append(s.ZMapArguments != nil)
 	for _, a := range s.ZMapArguments {
 		arguments.ValueBuilder().(*array.StringBuilder).Append(a)
-		size += len(a) + valueBound
 	}
-	appendNull(seed, s.Seed)
-	appendNull(key, s.StaticKey)
-	appendText(input, s.Input)
-	digest.Append(s.InputSHA256)
-	appendText(campaign, s.Campaign)
-	appendText(targetsDigest, s.TargetsSHA256)
-	for column, count := range counts {
-		appendNull(column, count)
+	files := fieldOf[*array.ListBuilder](c, "files")
+	files.Append(true)
+	for _, f := range s.Files {
+		file := files.ValueBuilder().(*array.StructBuilder)
+		file.Append(true)
+		file.FieldBuilder(0).(*array.StringBuilder).Append(f.Path)
+		file.FieldBuilder(1).(*array.Uint64Builder).Append(f.Rows)
+		file.FieldBuilder(2).(*array.Uint64Builder).Append(f.Bytes)
+		file.FieldBuilder(3).(*array.StringBuilder).Append(f.SHA256)
 	}
-	read.Append(s.RowsRead)
-	kept.Append(s.RowsKept)
-	rejected.Append(s.RowsRejected)
-
-	if err := table.reserve(int64(size)); err != nil {
-		return err
-	}
-	return table.added(size)
+	return c.done()
 }
 
 func timestamp(t time.Time) sql.Null[arrow.Timestamp] {
 	return sql.Null[arrow.Timestamp]{V: arrow.Timestamp(t.UnixMicro()), Valid: !t.IsZero()}
 }
 
-// storedScan is what a `scans` file says of the input that its scan came from.
+func appendNullable[T any](b interface {
+	Append(T)
+	AppendNull()
+}, v sql.Null[T]) {
+	if v.Valid {
+		b.Append(v.V)
+	} else {
+		b.AppendNull()
+	}
+}
+
+// fields hands out the builders of a table's columns by name.
+type fields struct {
+	batch *array.RecordBuilder
+	taken map[string]bool
+	err   error
+}
+
+// fieldOf returns the builder of a column, which must be a B. After an error it is of no use.
+func fieldOf[B array.Builder](f *fields, name string) B {
+	indices := f.batch.Schema().FieldIndices(name)
+	if len(indices) == 1 && !f.taken[name] {
+		if b, ok := f.batch.Field(indices[0]).(B); ok {
+			f.taken[name] = true
+			return b
+		}
+	}
+	panic(fmt.Sprintf("schemas/tables.yaml: column %q is missing, filled twice or of another type", name))
+}
+
+// done says whether every column has been filled.
+func (f *fields) done() error {
+	if n := f.batch.Schema().NumFields(); len(f.taken) != n {
+		return fmt.Errorf("schemas/tables.yaml: %d columns, of which the program fills %d", n, len(f.taken))
+	}
+	return nil
+}
+
+// storedScan is what a file of `scans` says of a scan that is in the dataset.
 type storedScan struct {
-	inputSHA256 string
+	name        string // of the file
+	inputBLAKE3 string
 	complete    bool
 	rowsRead    uint64
+	files       []File
+	digest      string // SHA-256 of the file
 }
 
 // givesWayTo says whether a scan may take the stored one's place: it came from the same input, or the
 // stored one broke off and is no longer than this.
 func (stored storedScan) givesWayTo(s Scan) bool {
-	return stored.inputSHA256 == s.InputSHA256 || !stored.complete && stored.rowsRead <= s.RowsRead
+	return stored.inputBLAKE3 == s.InputBLAKE3 || !stored.complete && stored.rowsRead <= s.RowsRead
 }
 
-func readStored(path string, format Format) (storedScan, error) {
-	batch, err := readFirstBatch(path, format)
+// maxScanFile bounds the file with a scan's row: some thousand parts, and the longest command line.
+const maxScanFile = 16 << 20
+
+// readScan reads a file of `scans`. The error wraps fs.ErrNotExist if there is none.
+func readScan(ctx context.Context, s store.Store, name string) (storedScan, error) {
+	content, err := store.ReadFile(ctx, s, name, maxScanFile)
 	if err != nil {
-		return storedScan{}, fmt.Errorf("%s: %w", path, err)
+		return storedScan{}, err
+	}
+	batch, err := readFirstBatch(ctx, content, Format(strings.TrimPrefix(path.Ext(name), ".")))
+	if err != nil {
+		return storedScan{}, fmt.Errorf("%s: %w", name, err)
 	}
 	defer batch.Release()
 	column := func(name string) arrow.Array {
@@ -145,31 +226,52 @@ func readStored(path string, format Format) (storedScan, error) {
 		}
 		return nil
 	}
-	digest, ok1 := column("input_sha256").(*array.String)
+	digest, ok1 := column("input_blake3").(*array.String)
 	complete, ok2 := column("complete").(*array.Boolean)
 	read, ok3 := column("rows_read").(*array.Uint64)
-	if !ok1 || !ok2 || !ok3 {
-		return storedScan{}, fmt.Errorf("%s: not a file of the table scans", path)
+	list, ok4 := column("files").(*array.List)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return storedScan{}, fmt.Errorf("%s: not a file of the table scans, as this version writes it", name)
 	}
-	return storedScan{digest.Value(0), complete.Value(0), read.Value(0)}, nil
+	files, err := readFiles(list)
+	if err != nil {
+		return storedScan{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return storedScan{name, digest.Value(0), complete.Value(0), read.Value(0), files, digestOf(content)}, nil
+}
+
+// readFiles reads the value of the column `files` in its only row.
+func readFiles(list *array.List) ([]File, error) {
+	entries, ok := list.ListValues().(*array.Struct)
+	if !ok || entries.NumField() != 4 {
+		return nil, errors.New("column files is not a list of path, rows, bytes and sha256")
+	}
+	paths, ok1 := entries.Field(0).(*array.String)
+	rows, ok2 := entries.Field(1).(*array.Uint64)
+	sizes, ok3 := entries.Field(2).(*array.Uint64)
+	sums, ok4 := entries.Field(3).(*array.String)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return nil, errors.New("column files is not a list of path, rows, bytes and sha256")
+	}
+	var files []File
+	start, end := list.ValueOffsets(0)
+	for i := int(start); i < int(end); i++ {
+		files = append(files, File{paths.Value(i), rows.Value(i), sizes.Value(i), sums.Value(i)})
+	}
+	return files, nil
 }
 
 // readFirstBatch returns a file's first batch, which the caller releases.
-func readFirstBatch(path string, format Format) (arrow.RecordBatch, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
+func readFirstBatch(ctx context.Context, content []byte, format Format) (arrow.RecordBatch, error) {
 	if format == Arrow {
-		in, err := ipc.NewFileReader(f)
+		in, err := ipc.NewFileReader(bytes.NewReader(content))
 		if err != nil {
 			return nil, err
 		}
 		defer in.Close()
 		return in.RecordBatchAt(0)
 	}
-	in, err := file.NewParquetReader(f)
+	in, err := file.NewParquetReader(bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +280,7 @@ func readFirstBatch(path string, format Format) (arrow.RecordBatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	batches, err := columns.GetRecordReader(context.Background(), nil, nil)
+	batches, err := columns.GetRecordReader(ctx, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -189,4 +291,24 @@ func readFirstBatch(path string, format Format) (arrow.RecordBatch, error) {
 	}
 	batch.Retain() // the reader owns it otherwise
 	return batch, nil
+}
+
+// findScan returns what the dataset has of a scan, whatever its date and format.
+func (d *Dataset) findScan(ctx context.Context, key ScanKey) ([]storedScan, error) {
+	var found []storedScan
+	for info, err := range d.store.List(ctx, ScansTable) {
+		if err != nil {
+			return nil, err
+		}
+		file := path.Base(info.Name)
+		if strings.TrimSuffix(file, path.Ext(file)) != key.ID {
+			continue
+		}
+		scan, err := readScan(ctx, d.store, info.Name)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, scan)
+	}
+	return found, nil
 }

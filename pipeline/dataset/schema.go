@@ -21,6 +21,7 @@ const (
 
 // contract is schemas/tables.yaml.
 type contract struct {
+	Version    int
 	Partitions []column
 	Tables     map[string]struct {
 		Meaning string
@@ -34,6 +35,7 @@ type column struct {
 	Meaning    string
 	Unit       string
 	Reference  string
+	Since      int // version of the tables that had it first
 }
 
 var readContract = sync.OnceValues(func() (contract, error) {
@@ -55,11 +57,21 @@ var arrowTypes = map[string]arrow.DataType{
 	"uint32":       arrow.PrimitiveTypes.Uint32,
 	"uint64":       arrow.PrimitiveTypes.Uint64,
 	"timestamp":    arrow.FixedWidthTypes.Timestamp_us,
-	"list<string>": arrow.ListOfField(arrow.Field{Name: "element", Type: arrow.BinaryTypes.String, Nullable: true}),
+	"list<string>": listOf(arrow.BinaryTypes.String),
+	"list<struct<path: string, rows: uint64, bytes: uint64, sha256: string>>": listOf(arrow.StructOf(
+		arrow.Field{Name: "path", Type: arrow.BinaryTypes.String, Nullable: true},
+		arrow.Field{Name: "rows", Type: arrow.PrimitiveTypes.Uint64, Nullable: true},
+		arrow.Field{Name: "bytes", Type: arrow.PrimitiveTypes.Uint64, Nullable: true},
+		arrow.Field{Name: "sha256", Type: arrow.BinaryTypes.String, Nullable: true})),
+}
+
+// listOf names the elements as Parquet does, so that other readers see the same type.
+func listOf(element arrow.DataType) arrow.DataType {
+	return arrow.ListOfField(arrow.Field{Name: "element", Type: element, Nullable: true})
 }
 
 // Schema returns the Arrow schema of a table in schemas/tables.yaml. Meaning, unit and reference of
-// a column are metadata of its field.
+// a column, and since which version of the tables it is there, are metadata of its field.
 func Schema(table string) (*arrow.Schema, error) {
 	c, err := readContract()
 	if err != nil {
@@ -69,20 +81,42 @@ func Schema(table string) (*arrow.Schema, error) {
 	if !ok {
 		return nil, fmt.Errorf("schemas/tables.yaml: no table %q", table)
 	}
-	fields := make([]arrow.Field, len(t.Columns))
-	for i, col := range t.Columns {
+	fields, err := fieldsOf(table, t.Columns)
+	if err != nil {
+		return nil, err
+	}
+	version := arrow.NewMetadata([]string{"mpcensus_tables_version"}, []string{fmt.Sprint(c.Version)})
+	return arrow.NewSchema(fields, &version), nil
+}
+
+// partitionSchema is the schema of the partition keys.
+func partitionSchema() (*arrow.Schema, error) {
+	c, err := readContract()
+	if err != nil {
+		return nil, err
+	}
+	fields, err := fieldsOf("partitions", c.Partitions)
+	if err != nil {
+		return nil, err
+	}
+	return arrow.NewSchema(fields, nil), nil
+}
+
+func fieldsOf(table string, columns []column) ([]arrow.Field, error) {
+	fields := make([]arrow.Field, len(columns))
+	for i, col := range columns {
 		typ, ok := arrowTypes[col.Type]
 		if !ok {
 			return nil, fmt.Errorf("schemas/tables.yaml: %s.%s: unknown type %q", table, col.Name, col.Type)
 		}
 		fields[i] = arrow.Field{Name: col.Name, Type: typ, Nullable: col.NullWhen != "", Metadata: col.metadata()}
 	}
-	return arrow.NewSchema(fields, nil), nil
+	return fields, nil
 }
 
 func (c column) metadata() arrow.Metadata {
 	var keys, values []string
-	for _, m := range [][2]string{{"meaning", c.Meaning}, {"unit", c.Unit}, {"reference", c.Reference}} {
+	for _, m := range [][2]string{{"meaning", c.Meaning}, {"unit", c.Unit}, {"reference", c.Reference}, {"since", fmt.Sprint(c.Since)}} {
 		if m[1] != "" {
 			keys, values = append(keys, m[0]), append(values, m[1])
 		}

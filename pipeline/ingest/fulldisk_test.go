@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -31,99 +31,48 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// fillDisk takes all room that is left.
-func fillDisk(t *testing.T, dir string) {
-	file, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer file.Close()
-	for block := make([]byte, 1<<20); len(block) > 0; {
-		n, err := file.Write(block)
-		if err != nil {
-			block = block[:min(len(block)/2, len(block)-n)]
-		}
-	}
-}
-
-// repeated is an endless input.
-type repeated struct {
-	lines []byte
-	next  int
-	then  func() // called once, after some input
-	after int
-}
-
-func (r *repeated) Read(p []byte) (int, error) {
-	n := copy(p, r.lines[r.next:])
-	r.next = (r.next + n) % len(r.lines)
-	if r.after -= n; r.after < 0 && r.then != nil {
-		r.then()
-		r.then = nil
-	}
-	return n, nil
-}
-
-// When the disk is full, every line that was read is in the dataset.
+// When the disk is full, nothing of the scan shows; when there is room again, Resume gives the bytes of an
+// undisturbed run.
 func TestFullDisk(t *testing.T) {
-	rows := generate(30_000)
-	junk := bytes.Repeat([]byte("\x00 not a row, and not short either\n"), 100)
+	rows := generate(60_000)
+	junk := bytes.Repeat([]byte("\x00 not a row, and not short either\n"), 400_000)
 	for _, format := range []dataset.Format{dataset.Parquet, dataset.Arrow} {
 		for _, test := range []struct {
-			name  string
-			lines []byte
-			fill  int // bytes of input after which somebody else fills the disk; 0: never
+			name string
+			rows []byte
+			room string
 		}{
-			{"by replies", rows, 0},
-			{"by rejects", append(rows[:bytes.IndexByte(rows, '\n')+1:bytes.IndexByte(rows, '\n')+1], junk...), 0},
-			{"by another program, soon", rows, 1},
-			{"by another program, later", rows, 8 << 20},
+			{"at once", rows, "64k"},
+			{"by replies", rows, "2m"},
+			{"by rejects", append(bytes.Clone(rows[:1<<20]), junk...), "8m"},
 		} {
 			t.Run(string(format)+" "+test.name, func(t *testing.T) {
-				dir := smallDisk(t, "24m")
-				input := &repeated{lines: test.lines, after: test.fill}
-				if test.fill > 0 {
-					input.then = func() { fillDisk(t, dir) }
-				}
-				p := params(dir)
-				p.Format = format
-				s, err := Run(t.Context(), input, p)
-				if !errors.Is(err, unix.ENOSPC) {
+				p := params()
+				p.Format, p.sizes = format, sizes{block: 256 << 10, part: 3}
+				undisturbed := t.TempDir()
+				mustRun(t, undisturbed, test.rows, p)
+
+				dir := smallDisk(t, test.room)
+				s, err := run(t.Context(), t, dir, bytes.NewReader(test.rows), p)
+				if !errors.Is(err, unix.ENOSPC) || !errors.Is(err, ErrUnfinished) || s.Scan.ID != "" {
 					t.Fatalf("got %+v, %v", s, err)
 				}
-				if s.Kept == 0 || s.Complete || s.Read != s.Kept+s.Rejected || s.ScanID == "" {
-					t.Fatalf("got %+v", s)
-				}
-				t.Logf("%v; read %d", err, s.Read)
-				if format == dataset.Parquet {
-					if n := query[uint64](t, dir, "SELECT count(*) FROM replies"); n != s.Kept {
-						t.Errorf("%d replies, kept %d", n, s.Kept)
-					}
-					if !query[bool](t, dir, "SELECT NOT complete FROM scans") {
-						t.Error("said to be complete")
+				for name := range tree(t, dir) {
+					if !strings.HasPrefix(name, "unfinished/") {
+						t.Errorf("%s is visible", name)
 					}
 				}
-				if s.Rejected > 0 {
-					file, err := os.ReadFile(s.Rejects)
-					if n := uint64(bytes.Count(file, []byte("\n"))); n != s.Rejected {
-						t.Errorf("%d rejects, counted %d: %v", n, s.Rejected, err)
-					}
+
+				// Half of it done is not done again.
+				if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=1g"); err != nil {
+					t.Fatal(err)
+				}
+				p.Resume = true
+				mustRun(t, dir, test.rows, p)
+				if !same(tree(t, dir), tree(t, undisturbed)) {
+					t.Errorf("not the files of an undisturbed run:\n%s", paths(tree(t, dir)))
 				}
 			})
 		}
-	}
-}
-
-// A disk without room for a scan is an error before anything is read.
-func TestNoRoomAtAll(t *testing.T) {
-	dir := smallDisk(t, "64k")
-	rows := bytes.NewReader(generate(10))
-	size := rows.Len()
-	if _, err := Run(t.Context(), rows, params(dir)); !errors.Is(err, unix.ENOSPC) || rows.Len() != size {
-		t.Errorf("got %v, %d of %d bytes left", err, rows.Len(), size)
-	}
-	if files := tree(t, dir); len(files) != 0 {
-		t.Errorf("left:\n%s", paths(files))
 	}
 }

@@ -1,15 +1,22 @@
 // Package ingest turns ZMap's JSON rows into one scan of a dataset.
+//
+// Rows flow through three stages, each in goroutines of its own:
+//
+//	reader    cuts the input into blocks of whole lines, and takes its digest
+//	workers   decode a block and encode it as a row group
+//	appender  writes row groups and rejected lines in the order of the input, part by part
+//
+// Blocks and parts begin at places that the input's bytes alone determine, so that the same input
+// gives the same files on any number of processors. A finished part is on stable storage, with a note
+// of how far it goes: what another process needs to go on after the death of this one.
 package ingest
 
 import (
 	"context"
-	"crypto/sha256"
-	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -17,67 +24,53 @@ import (
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
-// ErrForeign is the reason to reject a row that belongs to another scan than the rows before it, or
-// than Params says.
-const ErrForeign zmap.Reason = "foreign"
-
 // Params says where the rows go, and what they do not say themselves.
 type Params struct {
-	Dataset string
-	Format  dataset.Format
+	Format dataset.Format
 
 	// What all rows of the scan share. What is zero here is taken from the first row.
-	Port   uint16
-	Probe  string // zmap.ProbeV0, …
-	Family string // dataset.IPv4 or dataset.IPv6
-	Date   string // UTC date on which the scan began, YYYY-MM-DD
+	dataset.Partition
 
 	Input       string // name of the file that is read, "-" for standard input; empty for a scan
+	Source      string // where a process that goes on finds the input: an absolute path; empty for a pipe
 	ToolVersion string
 
-	// Provenance tells of the ZMap run that printed the rows. It is called once, when no more rows
-	// will be read: at their end, or before it (ended is not nil) when they cannot be stored. Nil for
-	// files.
-	Provenance func(ended error) Provenance
+	// Stage names the unfinished work: the same for the same input and parameters.
+	Stage string
+	// Resume goes on where an earlier process of this Stage came to; else its work is dropped.
+	Resume bool
+
+	// Provenance tells of the ZMap run that printed the rows. Nil for files.
+	Provenance *Provenance
 
 	// Progress, if not nil, is called now and then.
 	Progress func(Counts)
-}
 
-// Provenance is what is known of a ZMap run that has ended.
-type Provenance struct {
-	Started       time.Time
-	Finished      time.Time
-	Complete      bool // ZMap ended as it should
-	ZMapVersion   string
-	ZMapArguments []string
-	Seed          sql.Null[uint64]
-	Campaign      string // empty: none
-	TargetsSHA256 string // of the target file, empty if there is none
-	Targets       sql.Null[uint64]
-	Counts        zmap.Counts
+	// sizes are those of blocks and parts; zero means defaultSizes. Files depend on them.
+	sizes sizes
 }
 
 // Counts are lines of the input. Read is Kept + Rejected.
 type Counts struct {
-	Read, Kept, Rejected uint64
+	Read     uint64 `json:"read"`
+	Kept     uint64 `json:"kept"`
+	Rejected uint64 `json:"rejected"`
 }
 
 // Summary says what became of an input.
 type Summary struct {
 	Counts
-	Reasons   map[zmap.Reason]uint64 // the rejected lines by reason
-	ScanID    string                 // empty if nothing was added to the dataset
-	Partition dataset.Partition
-	Rejects   string // path of the rejected lines, empty if there are none
-	Complete  bool
+	Reasons  map[zmap.Reason]uint64 // the rejected lines by reason
+	Scan     dataset.ScanKey        // zero if nothing was added to the dataset
+	Rejects  []string               // files of the rejected lines, in the dataset
+	Complete bool
 }
 
 // UnknownScanError says that nothing tells which scan the rows belong to.
 type UnknownScanError struct {
 	Line    int64    // the first row, 0 if there is none
 	Missing []string // "port", "probe", "family", "date"
-	Rejects string   // where the rejected lines are, if there are any
+	Rejects []string // where the rejected lines are, if there are any
 }
 
 func (e *UnknownScanError) Error() string {
@@ -88,279 +81,301 @@ func (e *UnknownScanError) Error() string {
 		fmt.Fprintf(&b, "the first row (line %d) does not name", e.Line)
 	}
 	fmt.Fprintf(&b, " the scan's %s: give --%s", strings.Join(e.Missing, ", "), strings.Join(e.Missing, ", --"))
-	if e.Rejects != "" {
-		fmt.Fprintf(&b, "; the rejected lines are in %s", e.Rejects)
+	if e.Rejects != nil {
+		fmt.Fprintf(&b, "; the rejected lines are in %s", strings.Join(e.Rejects, ", "))
 	}
 	return b.String()
 }
 
+// ErrUnfinished is wrapped by errors after which Params.Resume goes on from what is on stable storage.
+var ErrUnfinished = errors.New("unfinished")
+
 // Run reads rows to their end and adds them to the dataset as one scan. A line that is not a row of
 // the scan is kept apart with the reason; every line is counted.
 //
-// When the input breaks off, ctx ends or the disk is full, what was read until then is added all the
-// same, as an incomplete scan, and the error says why it ended. Ingesting an input again replaces its
-// scan by the same bytes, and an incomplete one by one that goes on at least as far; an error that wraps
-// dataset.ErrExists says that the dataset has another scan of that name, and leaves it alone. An error of type *UnknownScanError asks for more Params.
+// When the input breaks off, or ctx ends, what was read until then is added all the same, as an
+// incomplete scan, and the error says why it ended. When the rows cannot be stored, the error wraps
+// ErrUnfinished. Ingesting an input again replaces its scan by the same bytes, and an incomplete one by
+// one that goes on at least as far; an error that wraps dataset.ErrExists says that the dataset has
+// another scan of that name, and leaves it alone. An error of type *UnknownScanError asks for more
+// Params.
 //
-// When ctx ends while a read of rows blocks, that read is left behind.
-func Run(ctx context.Context, rows io.Reader, p Params) (Summary, error) {
-	w, err := dataset.NewWriter(p.Dataset, p.Format)
+// Run looks at ctx between reads of rows: one that can block should end with ctx, see Interruptible.
+func Run(ctx context.Context, d *dataset.Dataset, rows io.Reader, p Params) (Summary, error) {
+	in, err := begin(ctx, d, p)
 	if err != nil {
 		return Summary{}, err
 	}
-	in := &ingestion{
-		params:    p,
-		writer:    w,
-		partition: dataset.Partition{Date: p.Date, Family: p.Family, Port: p.Port, Probe: p.Probe},
-		summary:   Summary{Reasons: map[zmap.Reason]uint64{}},
+	ended, fatal := in.readAll(ctx, rows)
+	// What was read must be kept although ctx has ended.
+	ctx = context.WithoutCancel(ctx)
+	if fatal == nil {
+		fatal = in.commit(ctx, ended == nil)
 	}
-	err = in.run(ctx, rows)
-	return in.summary, oneLine(err, w.Discard())
+	if fatal != nil {
+		return in.summary, oneLine(ended, in.abandon(fatal))
+	}
+	return in.summary, ended
+}
+
+// Finish commits what an earlier process of Params.Stage left of an input that cannot be read again, as
+// an incomplete scan. The error wraps fs.ErrNotExist if it left nothing.
+func Finish(ctx context.Context, d *dataset.Dataset, p Params) (Summary, error) {
+	p.Resume = true
+	in, err := begin(ctx, d, p)
+	if err != nil {
+		return Summary{}, err
+	}
+	if in.state.Blocks == 0 {
+		return Summary{}, fmt.Errorf("stage %s: %w", p.Stage, fs.ErrNotExist)
+	}
+	if err := in.commit(ctx, false); err != nil {
+		return in.summary, in.abandon(err)
+	}
+	return in.summary, nil
+}
+
+// Stream writes the replies in rows as an Arrow IPC stream instead of adding them to a dataset. Rejected
+// lines are counted, not kept. Several inputs can
+// have one stream, which the caller ends.
+func Stream(ctx context.Context, w *dataset.RepliesWriter, rows io.Reader, p Params) (Summary, error) {
+	p.sizes, p.Format = defaultSizes, dataset.Arrow
+	in := &ingestion{params: p, state: newState(p), stream: w, reported: time.Now()}
+	ended, fatal := in.readAll(ctx, rows)
+	st := &in.state
+	in.summary = Summary{Counts: st.Counts, Reasons: st.Reasons, Scan: st.Scan, Complete: ended == nil}
+	if st.Scan.ID == "" && fatal == nil {
+		fatal = &UnknownScanError{Missing: missing(st.Scan.Partition)}
+	}
+	return in.summary, oneLine(ended, fatal)
+}
+
+// ingestion is the state of Run.
+type ingestion struct {
+	params  Params
+	stream  *dataset.RepliesWriter // or, if it is nil:
+	dataset *dataset.Dataset
+	stage   *dataset.Stage
+	state   state // after the last block that was appended
+	summary Summary
+
+	// The part in the making; each file is begun by the first row that goes into it.
+	part    int64
+	replies *dataset.RepliesWriter
+	rejects *dataset.RejectsWriter
+
+	reported time.Time
+}
+
+func begin(ctx context.Context, d *dataset.Dataset, p Params) (*ingestion, error) {
+	if p.sizes == (sizes{}) {
+		p.sizes = defaultSizes
+	}
+	in := &ingestion{params: p, dataset: d, stage: d.Stage(p.Stage), reported: time.Now()}
+	in.state = newState(p)
+	if p.Resume {
+		if err := in.takeOver(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if in.state.Blocks == 0 {
+		if err := in.stage.DiscardParts(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
+// takeOver goes on from what an earlier process left, if it is whole and was made in the same way.
+func (in *ingestion) takeOver(ctx context.Context) error {
+	left := newState(in.params)
+	err := in.stage.Load(ctx, &left)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if left.Made != in.state.Made {
+		return nil
+	}
+	whole, err := in.stage.Has(ctx, left.Parts)
+	if whole {
+		in.state = left
+		in.part = left.Blocks / in.params.sizes.part
+	}
+	return err
+}
+
+// append stores what a worker made of a block, the next one in the order of the input.
+func (in *ingestion) append(ctx context.Context, j *job) error {
+	if j.err != nil {
+		return j.err
+	}
+	if part := j.block.Index / in.params.sizes.part; part != in.part && in.stream == nil {
+		if err := in.finishPart(ctx); err != nil {
+			return err
+		}
+		if err := in.stage.Save(ctx, in.state); err != nil {
+			return err
+		}
+		in.part = part
+	}
+	st := &in.state
+	if st.Scan.ID == "" && j.scan.ID != "" && in.stream == nil {
+		if err := in.dataset.CheckNew(ctx, j.scan, in.params.Format); err != nil {
+			return err
+		}
+	}
+	if err := in.appendReplies(ctx, j); err != nil {
+		return err
+	}
+	for _, reject := range j.rejects {
+		if err := in.appendReject(ctx, reject); err != nil {
+			return err
+		}
+	}
+	st.Blocks, st.Input, st.Scan = j.block.Index+1, j.input, j.scan
+	st.Counts.Read += uint64(j.lines)
+	st.Counts.Kept += uint64(j.replies.Rows())
+	st.Counts.Rejected += uint64(len(j.rejects))
+	st.Tally.join(j.tally)
+	if in.params.Progress != nil && time.Since(in.reported) >= progressInterval {
+		in.params.Progress(st.Counts)
+		in.reported = time.Now()
+	}
+	return nil
 }
 
 // progressInterval is how often Params.Progress is called at most.
 const progressInterval = 200 * time.Millisecond
 
-// ingestion is the state of Run.
-type ingestion struct {
-	params    Params
-	writer    *dataset.Writer
-	partition dataset.Partition // what is known of it
-	begun     bool              // all of the partition is known
-	summary   Summary
-
-	first, last time.Time // of the replies, the earliest and the latest
-	keys        keyTally
-}
-
-func (in *ingestion) run(ctx context.Context, rows io.Reader) error {
-	rows, stop := interruptible(ctx, rows)
-	defer stop()
-	digest := sha256.New()
-	// fatal means that nothing can be committed; ended, why the input was left before its end.
-	ended, fatal := in.readAll(zmap.NewRowReader(io.TeeReader(rows, digest)))
-
-	var provenance *Provenance
-	if in.params.Provenance != nil {
-		known := in.params.Provenance(errors.Join(ended, fatal))
-		provenance = &known
+func (in *ingestion) appendReplies(ctx context.Context, j *job) (err error) {
+	if in.stream != nil {
+		return in.stream.Append(&j.group)
 	}
-	if fatal != nil {
-		return fatal
+	if j.replies.Rows() == 0 {
+		return nil
 	}
-	return oneLine(ended, in.commit(provenance, ended == nil, hex.EncodeToString(digest.Sum(nil))))
-}
-
-func (in *ingestion) readAll(lines *zmap.RowReader) (ended, fatal error) {
-	reported := time.Now()
-	for {
-		// First make sure that the line can be stored.
-		if err := in.writer.Reserve(); err != nil {
-			return err, nil
-		}
-		line, err := lines.Read()
-		if err == io.EOF {
-			return nil, nil
-		}
-		if err != nil {
-			return fmt.Errorf("the input broke off after line %d: %w", in.summary.Read, err), nil
-		}
-		if err := in.take(line); err != nil {
-			return nil, err
-		}
-		if in.params.Progress != nil && in.summary.Read%1024 == 0 && time.Since(reported) >= progressInterval {
-			in.params.Progress(in.summary.Counts)
-			reported = time.Now()
-		}
-	}
-}
-
-// take stores one line, as a reply or as a reject.
-func (in *ingestion) take(line zmap.Line) error {
-	reject := line.Err
-	if reject == nil {
-		reject = in.foreign(line.Row)
-	}
-	if reject != nil {
-		var reason zmap.Reason
-		errors.As(reject, &reason)
-		r := dataset.Reject{
-			Line: line.Number, Offset: line.Offset, Length: line.Length,
-			Reason: string(reason), Detail: reject.Error(),
-		}
-		r.SetRaw(line.Raw)
-		in.summary.Read++
-		in.summary.Rejected++
-		in.summary.Reasons[reason]++
-		return in.writer.Reject(r)
-	}
-
-	row := line.Row
-	if !in.begun {
-		if missing := in.complete(row); missing != nil {
-			return &UnknownScanError{Line: line.Number, Missing: missing}
-		}
-		if err := in.begin(row.Time); err != nil {
+	if in.replies == nil {
+		if in.replies, err = in.stage.CreateReplies(ctx, int(in.part), in.params.Format); err != nil {
 			return err
 		}
 	}
-	in.summary.Read++
-	in.summary.Kept++
-	if !row.Time.IsZero() {
-		if in.first.IsZero() || row.Time.Before(in.first) {
-			in.first = row.Time
-		}
-		if row.Time.After(in.last) {
-			in.last = row.Time
-		}
-	}
-	in.keys.add(row)
-	return in.writer.Append(row)
+	return in.replies.Append(&j.group)
 }
 
-// foreign compares a row with what is known of the scan.
-func (in *ingestion) foreign(row *zmap.Row) error {
-	p := &in.partition
-	switch {
-	case p.Family != "" && p.Family != family(row.Saddr):
-		return fmt.Errorf("%w: saddr is %s, the scan is of %s", ErrForeign, row.Saddr, p.Family)
-	case p.Port != 0 && row.Sport.Valid && p.Port != row.Sport.V:
-		return fmt.Errorf("%w: sport is %d, the scan is of port %d", ErrForeign, row.Sport.V, p.Port)
-	case p.Probe != "" && row.Probe != "" && p.Probe != row.Probe:
-		return fmt.Errorf("%w: probe is %s, the scan is of %s", ErrForeign, row.Probe, p.Probe)
+func (in *ingestion) appendReject(ctx context.Context, r reject) (err error) {
+	var reason zmap.Reason
+	errors.As(r.why, &reason)
+	in.state.Reasons[reason]++
+	if in.stream != nil {
+		return nil
+	}
+	if in.rejects == nil {
+		if in.rejects, err = in.stage.CreateRejects(ctx, int(in.part)); err != nil {
+			return err
+		}
+	}
+	reject := dataset.Reject{
+		Line: int64(in.state.Counts.Read) + r.line.Number, Offset: r.line.Offset, Length: r.line.Length,
+		Reason: string(reason), Detail: r.why.Error(),
+	}
+	reject.SetRaw(r.line.Raw)
+	return in.rejects.Append(reject)
+}
+
+// finishPart puts the part in the making on stable storage.
+func (in *ingestion) finishPart(ctx context.Context) error {
+	if in.replies != nil {
+		part, err := in.replies.Commit(ctx)
+		if err != nil {
+			return err
+		}
+		in.replies, in.state.Parts = nil, append(in.state.Parts, part)
+	}
+	if in.rejects != nil {
+		part, err := in.rejects.Commit(ctx)
+		if err != nil {
+			return err
+		}
+		in.rejects, in.state.Parts = nil, append(in.state.Parts, part)
 	}
 	return nil
 }
 
-// complete takes from the first row what is not known of the scan, and returns what is missing then.
-func (in *ingestion) complete(row *zmap.Row) []string {
-	p := &in.partition
-	p.Family = family(row.Saddr)
-	if p.Port == 0 {
-		p.Port = row.Sport.V
+// discardPart drops the part in the making.
+func (in *ingestion) discardPart() error {
+	var errs []error
+	if in.replies != nil {
+		errs = append(errs, in.replies.Discard())
 	}
-	if p.Probe == "" {
-		p.Probe = row.Probe
+	if in.rejects != nil {
+		errs = append(errs, in.rejects.Discard())
 	}
-	if p.Date == "" && !row.Time.IsZero() {
-		p.Date = row.Time.Format(time.DateOnly)
-	}
-	return missing(*p)
+	return errors.Join(errs...)
 }
 
-func missing(p dataset.Partition) []string {
-	var names []string
-	for _, key := range []struct {
-		name  string
-		known bool
-	}{
-		{"port", p.Port != 0}, {"probe", p.Probe != ""}, {"family", p.Family != ""}, {"date", p.Date != ""},
-	} {
-		if !key.known {
-			names = append(names, key.name)
-		}
+// commit adds the scan to the dataset. toEnd says that the input was read to its end.
+func (in *ingestion) commit(ctx context.Context, toEnd bool) error {
+	if err := in.finishPart(ctx); err != nil {
+		return err
 	}
-	return names
-}
-
-func (in *ingestion) begin(start time.Time) error {
-	in.begun = true
-	in.summary.Partition = in.partition
-	return in.writer.Begin(in.partition, in.partition.ScanID(start))
-}
-
-func (in *ingestion) commit(provenance *Provenance, toEnd bool, digest string) error {
+	st := &in.state
 	s := dataset.Scan{
-		Started: in.first, Finished: in.last,
+		Started: st.Tally.First, Finished: st.Tally.Last,
 		Complete:    toEnd,
 		ToolVersion: in.params.ToolVersion,
 		Input:       in.params.Input,
-		InputSHA256: digest,
-		StaticKey:   in.keys.static(),
-		RowsRead:    in.summary.Read, RowsKept: in.summary.Kept, RowsRejected: in.summary.Rejected,
+		InputBLAKE3: st.Input.BLAKE3,
+		StaticKey:   st.Tally.Keys.static(),
+		RowsRead:    st.Counts.Read, RowsKept: st.Counts.Kept, RowsRejected: st.Counts.Rejected,
 	}
-	if provenance != nil {
-		s.Started, s.Finished = provenance.Started, provenance.Finished
-		s.Complete = toEnd && provenance.Complete
-		s.ZMapVersion, s.ZMapArguments = provenance.ZMapVersion, provenance.ZMapArguments
-		s.Seed, s.Targets, s.Counts = provenance.Seed, provenance.Targets, provenance.Counts
-		s.Campaign, s.TargetsSHA256 = provenance.Campaign, provenance.TargetsSHA256
-	}
-	in.summary.Complete = s.Complete
-
-	if !in.begun {
-		// Not a single reply. The scan counts all the same if something says which one it was.
-		if in.partition.Date == "" && !s.Started.IsZero() {
-			in.partition.Date = s.Started.UTC().Format(time.DateOnly)
+	if p := in.params.Provenance; p != nil {
+		s.Started = p.Started
+		if !p.Finished.IsZero() { // else a process died over the scan: its last reply is what is known
+			s.Finished = p.Finished
 		}
-		if missing := missing(in.partition); missing != nil {
-			rejects, err := in.writer.CommitRejects(digest)
-			in.summary.Rejects = rejects
+		s.Complete = toEnd && p.Complete
+		s.ZMapVersion, s.ZMapArguments = p.ZMapVersion, p.ZMapArguments
+		s.Seed, s.Targets, s.Counts = p.Seed, p.Targets, p.Counts
+		s.Campaign, s.TargetsSHA256 = p.Campaign, p.TargetsSHA256
+	}
+	in.summary = Summary{Counts: st.Counts, Reasons: st.Reasons, Complete: s.Complete}
+
+	if st.Scan.ID == "" {
+		// Not a single reply. The scan counts all the same if something says which one it was.
+		if st.Scan.Date == "" && !s.Started.IsZero() {
+			st.Scan.Date = s.Started.UTC().Format(time.DateOnly)
+		}
+		if missing := missing(st.Scan.Partition); missing != nil {
+			rejects, err := in.stage.CommitRejects(ctx, st.Input.BLAKE3, st.Parts)
 			return oneLine(&UnknownScanError{Missing: missing, Rejects: rejects}, err)
 		}
-		if err := in.begin(s.Started); err != nil {
-			return err
-		}
+		st.Scan.ID = st.Scan.ScanID(s.Started)
 	}
-	if err := in.writer.Commit(s); err != nil {
+	s.ScanKey = st.Scan
+	files, err := in.stage.Commit(ctx, s, st.Parts, in.params.Format)
+	if err != nil {
 		return err
 	}
-	in.summary.ScanID = in.writer.ScanID()
-	if in.summary.Rejected > 0 {
-		in.summary.Rejects = in.partition.RejectsPath(in.params.Dataset, in.summary.ScanID)
+	in.summary.Scan = st.Scan
+	for _, f := range files {
+		if f.Rejects() {
+			in.summary.Rejects = append(in.summary.Rejects, f.Path)
+		}
 	}
 	return nil
 }
 
-func family(a netip.Addr) string {
-	if a.Is4() {
-		return dataset.IPv4
+// abandon says what can be done after an error: nothing, or Resume.
+func (in *ingestion) abandon(err error) error {
+	err = oneLine(err, in.discardPart())
+	var unknown *UnknownScanError
+	if errors.As(err, &unknown) || errors.Is(err, dataset.ErrExists) {
+		return oneLine(err, in.stage.DiscardParts(context.Background()))
 	}
-	return dataset.IPv6
-}
-
-// keyTally finds out whether every target was sent the same key.
-type keyTally struct {
-	rows    bool
-	key     sql.Null[uint64] // of the first row
-	target  netip.Addr       // of the first row
-	differ  bool             // another row has another key, or none
-	targets bool             // there are several targets
-}
-
-func (t *keyTally) add(row *zmap.Row) {
-	if !t.rows {
-		*t = keyTally{rows: true, key: row.SentKey, target: row.Saddr}
-		return
-	}
-	t.differ = t.differ || row.SentKey != t.key
-	t.targets = t.targets || row.Saddr != t.target
-}
-
-// static is the one key that every target was sent. The key of a single target may be its own.
-func (t *keyTally) static() sql.Null[uint64] {
-	if t.differ || !t.targets {
-		return sql.Null[uint64]{}
-	}
-	return t.key
-}
-
-// interruptible returns a reader of r that fails when ctx ends, even while a read of r blocks. stop
-// ends its goroutine, as soon as r lets it.
-func interruptible(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
-	if ctx.Done() == nil {
-		return r, func() {}
-	}
-	out, in := io.Pipe()
-	go func() {
-		_, err := io.Copy(in, r)
-		in.CloseWithError(err)
-	}()
-	cancel := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
-	return out, func() {
-		cancel()
-		out.Close()
-	}
+	return fmt.Errorf("%w: %w", ErrUnfinished, err)
 }
 
 // oneLine joins errors in one line.

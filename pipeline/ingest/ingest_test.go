@@ -3,7 +3,6 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
@@ -16,11 +15,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/zeebo/blake3"
 
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
@@ -60,8 +61,29 @@ func generate(n int) []byte {
 	return out.Bytes()
 }
 
-func params(dir string) Params {
-	return Params{Dataset: dir, Format: dataset.Parquet, Input: "rows.json", ToolVersion: "test"}
+func params() Params {
+	return Params{Format: dataset.Parquet, Input: "rows.json", Source: "/rows.json", ToolVersion: "test", Stage: "test"}
+}
+
+// run ingests rows into the dataset in dir.
+func run(ctx context.Context, t *testing.T, dir string, rows io.Reader, p Params) (Summary, error) {
+	t.Helper()
+	d, err := dataset.Open(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	return Run(ctx, d, rows, p)
+}
+
+// mustRun ingests rows that can be ingested.
+func mustRun(t *testing.T, dir string, rows []byte, p Params) Summary {
+	t.Helper()
+	s, err := run(t.Context(), t, dir, bytes.NewReader(rows), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // tree maps the paths of a dataset's files to their content.
@@ -122,27 +144,25 @@ func TestRun(t *testing.T) {
 	rows := generate(1000)
 	input := append([]byte("not json\n\n"), rows...)
 	input = append(input, "{\"saddr\":\"198.18.0.1\",\"classification\":\"rst\",\"sport\":80}\n{\"saddr\":\"\xff"...)
-	s, err := Run(t.Context(), bytes.NewReader(input), params(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Read != 1004 || s.Kept != 1000 || s.Rejected != 4 || !s.Complete || s.ScanID != scanID ||
+	s := mustRun(t, dir, input, params())
+	if s.Read != 1004 || s.Kept != 1000 || s.Rejected != 4 || !s.Complete || s.Scan.ID != scanID ||
 		s.Reasons[zmap.ErrNotJSON] != 2 || s.Reasons[zmap.ErrBlank] != 1 || s.Reasons[ErrForeign] != 1 {
 		t.Errorf("got %+v", s)
 	}
 	const partition = "/date=2026-11-23/family=ipv4/port=443/probe=v0/" + scanID
+	const rejects = "rejects" + partition + "-00000.jsonl"
 	files := tree(t, dir)
-	for _, name := range []string{"replies" + partition + ".parquet", "scans" + partition + ".parquet", "rejects" + partition + ".jsonl"} {
+	for _, name := range []string{"replies" + partition + "-00000.parquet", "scans" + partition + ".parquet", rejects} {
 		if _, ok := files[name]; !ok {
 			t.Errorf("no %s", name)
 		}
 	}
-	if len(files) != 3 || s.Rejects != filepath.Join(dir, "rejects"+partition+".jsonl") {
+	if len(files) != 3 || !slices.Equal(s.Rejects, []string{rejects}) {
 		t.Errorf("rejects in %s, files:\n%s", s.Rejects, paths(files))
 	}
 
 	// The rejects give back every byte of the lines.
-	lines := bytes.Split(bytes.TrimSuffix([]byte(files["rejects"+partition+".jsonl"]), []byte("\n")), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSuffix([]byte(files[rejects]), []byte("\n")), []byte("\n"))
 	if len(lines) != 4 {
 		t.Fatalf("%d rejects", len(lines))
 	}
@@ -160,8 +180,8 @@ func TestRun(t *testing.T) {
 		}
 	}
 
-	digest := sha256.Sum256(input)
-	if got := query[string](t, dir, "SELECT input_sha256 FROM scans"); got != hex.EncodeToString(digest[:]) {
+	digest := blake3.Sum256(input)
+	if got := query[string](t, dir, "SELECT input_blake3 FROM scans"); got != hex.EncodeToString(digest[:]) {
 		t.Errorf("digest %s", got)
 	}
 	if got := query[bool](t, dir, `SELECT complete AND rows_read = 1004 AND rows_kept = 1000 AND rows_rejected = 4
@@ -185,20 +205,16 @@ func TestAgain(t *testing.T) {
 	for _, format := range []dataset.Format{dataset.Parquet, dataset.Arrow} {
 		t.Run(string(format), func(t *testing.T) {
 			dir := t.TempDir()
-			p := params(dir)
+			p := params()
 			p.Format = format
 			rows := append([]byte("x\n"), generate(100)...)
-			run := func(input []byte, p Params) error {
-				_, err := Run(t.Context(), bytes.NewReader(input), p)
+			again := func(input []byte, p Params) error {
+				_, err := run(t.Context(), t, dir, bytes.NewReader(input), p)
 				return err
 			}
-			if err := run(rows, p); err != nil {
-				t.Fatal(err)
-			}
+			mustRun(t, dir, rows, p)
 			before := tree(t, dir)
-			if err := run(rows, p); err != nil {
-				t.Fatal(err)
-			}
+			mustRun(t, dir, rows, p)
 			if !same(before, tree(t, dir)) {
 				t.Error("ingesting again changed the dataset")
 			}
@@ -207,9 +223,9 @@ func TestAgain(t *testing.T) {
 			dated := p
 			dated.Date = "2026-11-22"
 			for what, err := range map[string]error{
-				"another input":  run(rows[2:], p),
-				"another format": run(rows, other),
-				"another date":   run(rows, dated),
+				"another input":  again(rows[2:], p),
+				"another format": again(rows, other),
+				"another date":   again(rows, dated),
 			} {
 				if !errors.Is(err, dataset.ErrExists) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("%s: %v", what, err)
@@ -227,11 +243,11 @@ func TestAgainAfterBreakingOff(t *testing.T) {
 	for _, format := range []dataset.Format{dataset.Parquet, dataset.Arrow} {
 		t.Run(string(format), func(t *testing.T) {
 			dir := t.TempDir()
-			p := params(dir)
+			p := params()
 			p.Format = format
 			rows := generate(100)
 			broken := func(n int) error {
-				_, err := Run(t.Context(), io.MultiReader(bytes.NewReader(rows[:n]), iotest.ErrReader(io.ErrUnexpectedEOF)), p)
+				_, err := run(t.Context(), t, dir, io.MultiReader(bytes.NewReader(rows[:n]), iotest.ErrReader(io.ErrUnexpectedEOF)), p)
 				return err
 			}
 			if err := broken(len(rows) / 2); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -252,48 +268,15 @@ func TestAgainAfterBreakingOff(t *testing.T) {
 			if err := broken(len(rows) / 4); !errors.Is(err, dataset.ErrExists) || !same(half, tree(t, dir)) {
 				t.Errorf("a shorter input: %v", err)
 			}
-			if s, err := Run(t.Context(), bytes.NewReader(rows), p); err != nil || !s.Complete || s.Kept != 100 {
-				t.Errorf("the whole input: %+v, %v", s, err)
+			if s := mustRun(t, dir, rows, p); !s.Complete || s.Kept != 100 {
+				t.Errorf("the whole input: %+v", s)
 			}
 			whole := t.TempDir()
-			p.Dataset = whole
-			if _, err := Run(t.Context(), bytes.NewReader(rows), p); err != nil || !same(tree(t, dir), tree(t, whole)) {
-				t.Errorf("not the bytes of an undisturbed run: %v", err)
+			mustRun(t, whole, rows, p)
+			if !same(tree(t, dir), tree(t, whole)) {
+				t.Error("not the bytes of an undisturbed run")
 			}
 		})
-	}
-}
-
-// The same rows give the same bytes: on one or two cores, from a file or a pipe, and when asked to
-// listen for cancellation.
-func TestSameBytes(t *testing.T) {
-	rows := generate(70_000) // more than a batch
-	for _, format := range []dataset.Format{dataset.Parquet, dataset.Arrow} {
-		var first map[string]string
-		for _, run := range []struct {
-			procs int
-			ctx   context.Context
-			input io.Reader
-		}{
-			{1, context.Background(), bytes.NewReader(rows)},
-			{2, t.Context(), iotest.HalfReader(bytes.NewReader(rows))},
-		} {
-			old := runtime.GOMAXPROCS(run.procs)
-			dir := t.TempDir()
-			p := params(dir)
-			p.Format = format
-			_, err := Run(run.ctx, run.input, p)
-			runtime.GOMAXPROCS(old)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files := tree(t, dir)
-			if first == nil {
-				first = files
-			} else if !same(first, files) {
-				t.Errorf("%s, GOMAXPROCS=%d: other bytes", format, run.procs)
-			}
-		}
 	}
 }
 
@@ -332,14 +315,14 @@ func TestParamsAgainstRows(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
-			p := params(dir)
+			p := params()
 			if test.change != nil {
 				test.change(&p)
 			}
-			s, err := Run(t.Context(), strings.NewReader(test.rows), p)
+			s, err := run(t.Context(), t, dir, strings.NewReader(test.rows), p)
 			lines := uint64(strings.Count(test.rows, "\n"))
 			if test.missing == "" {
-				if err != nil || s.ScanID != test.scanID || s.Kept != test.kept || s.Read != s.Kept+s.Rejected || s.Read < lines {
+				if err != nil || s.Scan.ID != test.scanID || s.Kept != test.kept || s.Read != s.Kept+s.Rejected || s.Read < lines {
 					t.Errorf("got %+v, %v", s, err)
 				}
 				if n := query[int](t, dir, "SELECT count(*) FROM replies"); n != int(test.kept) {
@@ -351,13 +334,14 @@ func TestParamsAgainstRows(t *testing.T) {
 				return
 			}
 			var unknown *UnknownScanError
-			if !errors.As(err, &unknown) || strings.Join(unknown.Missing, ", ") != test.missing || s.ScanID != "" {
+			if !errors.As(err, &unknown) || strings.Join(unknown.Missing, ", ") != test.missing || s.Scan.ID != "" {
 				t.Fatalf("got %+v, %v", s, err)
 			}
 			files := tree(t, dir)
 			if test.name == "only rejects" {
-				if _, err := os.Stat(unknown.Rejects); err != nil || len(files) != 1 || !strings.Contains(unknown.Error(), unknown.Rejects) {
-					t.Errorf("rejects: %v, files %v", err, paths(files))
+				if len(unknown.Rejects) != 1 || len(files) != 1 || strings.Count(files[unknown.Rejects[0]], "\n") != 2 ||
+					!strings.Contains(unknown.Error(), unknown.Rejects[0]) {
+					t.Errorf("rejects: %v, files %v", unknown, paths(files))
 				}
 			} else if len(files) != 0 {
 				t.Errorf("files left:\n%s", paths(files))
@@ -371,34 +355,32 @@ func known(n uint64) sql.Null[uint64] { return sql.Null[uint64]{V: n, Valid: tru
 func TestProvenance(t *testing.T) {
 	for what, rows := range map[string][]byte{"replies": generate(10), "no reply": nil} {
 		dir := t.TempDir()
-		p := params(dir)
-		p.Input, p.Port, p.Probe, p.Family = "", 443, zmap.ProbeV0, dataset.IPv4
-		p.Provenance = func(error) Provenance {
-			return Provenance{
-				Started: start.Add(-time.Second), Finished: start.Add(time.Hour), Complete: true,
-				ZMapVersion: "2.1.1", ZMapArguments: []string{"zmap", "-p", "443", ""},
-				Seed:     sql.Null[uint64]{V: 1<<64 - 1, Valid: true},
-				Campaign: "20261123T081459.000000Z-ipv4-443", TargetsSHA256: "e3b0c442",
-				Targets: known(65536),
-				Counts: zmap.Counts{
-					ProbesSent: known(65535), SendFailures: known(1), Received: known(1 << 40),
-					Invalid: known(7), KernelDrops: known(1<<32 - 1), BacklogDrops: known(9), Duplicates: known(0), AnsweredInCooldown: known(3),
-				},
-			}
+		p := params()
+		p.Input, p.Source, p.Port, p.Probe, p.Family = "", "", 443, zmap.ProbeV0, dataset.IPv4
+		p.Provenance = &Provenance{
+			Started: start.Add(-time.Second), Finished: start.Add(time.Hour), Complete: true,
+			ZMapVersion: "2.1.1", ZMapArguments: []string{"zmap", "-p", "443", ""},
+			Seed:     sql.Null[uint64]{V: 1<<64 - 1, Valid: true},
+			Campaign: "20261123T081459.000000Z-ipv4-443", TargetsSHA256: "e3b0c442",
+			Targets: known(65536),
+			Counts: zmap.Counts{
+				ProbesSent: known(65535), SendFailures: known(1), Received: known(1 << 40),
+				Invalid: known(7), KernelDrops: known(1<<32 - 1), BacklogDrops: known(9), Duplicates: known(0), AnsweredInCooldown: known(3),
+			},
 		}
-		s, err := Run(t.Context(), bytes.NewReader(rows), p)
-		if err != nil || s.Partition.Date != "2026-11-23" {
-			t.Errorf("%s: %+v, %v", what, s, err)
+		s := mustRun(t, dir, rows, p)
+		if s.Scan.Date != "2026-11-23" {
+			t.Errorf("%s: %+v", what, s)
 		}
-		if want := map[string]string{"replies": scanID, "no reply": "20261123T081459.123456Z-ipv4-443-v0"}[what]; s.ScanID != want {
-			t.Errorf("%s: %s", what, s.ScanID)
+		if want := map[string]string{"replies": scanID, "no reply": "20261123T081459.123456Z-ipv4-443-v0"}[what]; s.Scan.ID != want {
+			t.Errorf("%s: %s", what, s.Scan.ID)
 		}
 		if !query[bool](t, dir, `SELECT complete AND zmap_version = '2.1.1' AND zmap_arguments = ['zmap', '-p', '443', '']
 			AND seed = 18446744073709551615 AND targets = 65536 AND probes_sent = 65535 AND input IS NULL
 			AND campaign = '20261123T081459.000000Z-ipv4-443' AND targets_sha256 = 'e3b0c442'
 			AND send_failures = 1 AND received = 1099511627776 AND invalid = 7 AND kernel_drops = 4294967295
 			AND interface_drops IS NULL AND backlog_drops = 9 AND duplicates = 0 AND answered_in_cooldown = 3
-			AND started = '2026-11-23 08:14:59.123456+00' FROM scans`) {
+			AND started = '2026-11-23 08:14:59.123456+00' AND finished = '2026-11-23 09:15:00.123456+00' FROM scans`) {
 			t.Errorf("%s: scans is wrong", what)
 		}
 	}
@@ -418,9 +400,7 @@ func TestStaticKey(t *testing.T) {
 		row(1, "") + row(2, ""):            {},
 	} {
 		dir := t.TempDir()
-		if _, err := Run(t.Context(), strings.NewReader(rows), params(dir)); err != nil {
-			t.Fatal(err)
-		}
+		mustRun(t, dir, []byte(rows), params())
 		if got := query[sql.Null[uint64]](t, dir, "SELECT static_key FROM scans"); got != want {
 			t.Errorf("%v, want %v:\n%s", got, want, rows)
 		}
@@ -434,7 +414,7 @@ func TestBrokenOff(t *testing.T) {
 
 	t.Run("read error", func(t *testing.T) {
 		dir := t.TempDir()
-		s, err := Run(t.Context(), io.MultiReader(bytes.NewReader(rows[:len(rows)-10]), iotest.ErrReader(broken)), params(dir))
+		s, err := run(t.Context(), t, dir, io.MultiReader(bytes.NewReader(rows[:len(rows)-10]), iotest.ErrReader(broken)), params())
 		if !errors.Is(err, broken) || s.Read != 500 || s.Kept != 499 || s.Complete {
 			t.Errorf("got %+v, %v", s, err)
 		}
@@ -453,8 +433,8 @@ func TestBrokenOff(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			cancel()
 		}()
-		s, err := Run(ctx, out, params(dir))
-		if !errors.Is(err, context.Canceled) || s.Kept != 500 || s.Complete || s.ScanID != scanID {
+		s, err := run(ctx, t, dir, Interruptible(ctx, out), params())
+		if !errors.Is(err, context.Canceled) || s.Kept != 500 || s.Complete || s.Scan.ID != scanID {
 			t.Errorf("got %+v, %v", s, err)
 		}
 		if n := query[int](t, dir, "SELECT count(*) FROM replies"); n != 500 {
@@ -468,7 +448,11 @@ const helper = "MPCENSUS_TEST_INGEST"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(helper); dir != "" {
-		s, err := Run(context.Background(), os.Stdin, params(dir))
+		d, err := dataset.Open(context.Background(), dir)
+		if err != nil {
+			panic(err)
+		}
+		s, err := Run(context.Background(), d, os.Stdin, params())
 		fmt.Printf("%d %d\n", s.Read, s.Kept)
 		if err != nil {
 			fmt.Println(err)
@@ -501,9 +485,8 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd.Wait()
-		files := tree(t, dir)
-		for name := range files {
-			if !strings.HasPrefix(filepath.Base(name), ".") || filepath.Ext(name) != ".tmp" && strings.HasSuffix(name, "parquet") {
+		for name := range tree(t, dir) {
+			if !strings.HasPrefix(name, "unfinished/") && !strings.HasPrefix(name, ".tmp-") {
 				t.Errorf("%s is visible", name)
 			}
 		}
@@ -511,9 +494,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("%d replies", n)
 		}
 	}
-	if _, err := Run(t.Context(), bytes.NewReader(rows), params(dir)); err != nil {
-		t.Fatal(err)
-	}
+	mustRun(t, dir, rows, params())
 	if files := tree(t, dir); len(files) != 2 {
 		t.Errorf("left over:\n%s", paths(files))
 	}
@@ -527,23 +508,26 @@ func FuzzRun(f *testing.F) {
 	f.Add(generate(10), true)
 	f.Add([]byte("{}\n\x00\n\xff\r\n{\"saddr\":\"::1\",\"classification\":\"rst\"}"), false)
 	f.Fuzz(func(t *testing.T, input []byte, arrow bool) {
-		p := params(t.TempDir())
+		dir := t.TempDir()
+		p := params()
+		p.sizes = sizes{block: 100, part: 3}
 		if arrow {
 			p.Format = dataset.Arrow
 		}
 		p.Port, p.Probe, p.Family, p.Date = 443, zmap.ProbeV0, dataset.IPv4, "2026-11-23"
-		s, err := Run(context.Background(), bytes.NewReader(input), p)
+		s, err := run(context.Background(), t, dir, bytes.NewReader(input), p)
 		if err != nil || s.Read != s.Kept+s.Rejected {
 			t.Fatalf("%+v, %v", s, err)
 		}
-		if s.Rejected == 0 {
-			return
+		var rejects []byte
+		for _, name := range s.Rejects {
+			file, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rejects = append(rejects, file...)
 		}
-		file, err := os.ReadFile(s.Rejects)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := json.NewDecoder(bytes.NewReader(file))
+		d := json.NewDecoder(bytes.NewReader(rejects))
 		var n uint64
 		for ; d.More(); n++ {
 			var r struct {

@@ -135,11 +135,9 @@ func TestReaders(t *testing.T) {
 
 	for _, format := range []dataset.Format{dataset.Parquet, dataset.Arrow} {
 		dir := t.TempDir()
-		p := params(dir)
+		p := params()
 		p.Format = format
-		if _, err := Run(t.Context(), bytes.NewReader(input), p); err != nil {
-			t.Fatal(err)
-		}
+		mustRun(t, dir, input, p)
 		cmd := exec.Command(interpreter, "testdata/readers.py", dir, string(format))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()

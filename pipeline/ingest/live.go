@@ -1,0 +1,146 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mpcensus/mpcensus/pipeline/dataset"
+	"github.com/mpcensus/mpcensus/pipeline/spool"
+	"github.com/mpcensus/mpcensus/pipeline/store"
+)
+
+// Live is a scan that is running: ZMap's rows go into a spool, which becomes part of the dataset when ZMap
+// has ended. The spool is a folder with two files, from which any process can go on when this one dies.
+type Live struct {
+	folder string
+	scan   liveScan
+	rows   *spool.Writer
+}
+
+const (
+	rowsFile = "rows.jsonl.zst" // package spool's
+	scanFile = "scan.json"      // liveScan
+)
+
+// liveScan is what is known of the scan, at its beginning and then at its end.
+type liveScan struct {
+	ToolVersion string            `json:"tool_version"`
+	Format      dataset.Format    `json:"format"`
+	Partition   dataset.Partition `json:"partition"`
+	Provenance  Provenance        `json:"provenance"`
+}
+
+// BeginLive makes the spool of a scan in a new folder of the given name; its parent is made if need be.
+func BeginLive(folder string, p Params) (*Live, error) {
+	l := &Live{folder: folder, scan: liveScan{p.ToolVersion, p.Format, p.Partition, *p.Provenance}}
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return nil, err
+	}
+	var err error
+	if l.rows, err = spool.Create(filepath.Join(folder, rowsFile)); err != nil {
+		return nil, err
+	}
+	// The rows first: without them, the scan has not begun.
+	if err := l.save(); err != nil {
+		return nil, errors.Join(err, l.rows.Close(), os.RemoveAll(folder))
+	}
+	return l, nil
+}
+
+// Begun notes what is known now that ZMap runs.
+func (l *Live) Begun(p Provenance) error {
+	l.scan.Provenance = p
+	return l.save()
+}
+
+// ReadFrom puts ZMap's rows into the spool until their end.
+func (l *Live) ReadFrom(rows io.Reader) (int64, error) { return l.rows.ReadFrom(rows) }
+
+// End closes the spool and notes what is known now that ZMap has ended.
+func (l *Live) End(p Provenance) error {
+	l.scan.Provenance = p
+	return errors.Join(l.rows.Close(), l.save())
+}
+
+// Drop removes a spool without rows.
+func (l *Live) Drop() error { return errors.Join(l.rows.Close(), os.RemoveAll(l.folder)) }
+
+func (l *Live) save() error {
+	text, err := json.Marshal(l.scan)
+	if err != nil {
+		return err
+	}
+	folder, err := store.Open(context.Background(), l.folder)
+	if err != nil {
+		return err
+	}
+	return store.WriteFile(context.Background(), folder, scanFile, text)
+}
+
+// maxScanFile bounds what is read as a liveScan: the longest command line is 2 MiB.
+const maxScanFile = 16 << 20
+
+// IngestLive adds the scan whose spool is in a folder to the dataset, and removes the spool. If a process
+// died over it, what it had put on stable storage is added, as an incomplete scan. The error wraps
+// spool.ErrBusy while the scan is running.
+func IngestLive(ctx context.Context, d *dataset.Dataset, folder string, progress func(Counts)) (Summary, error) {
+	path := filepath.Join(folder, rowsFile)
+	if _, err := spool.Recover(path); err != nil {
+		return Summary{}, err
+	}
+	scan, err := readLiveScan(filepath.Join(folder, scanFile))
+	if err != nil {
+		return Summary{}, err
+	}
+	rows, err := spool.Open(path)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer rows.Close()
+	summary, err := Run(ctx, d, rows, Params{
+		Format: scan.Format, Partition: scan.Partition, ToolVersion: scan.ToolVersion,
+		Stage: filepath.Base(folder), Resume: true,
+		Provenance: &scan.Provenance, Progress: progress,
+	})
+	if err != nil {
+		return summary, err
+	}
+	return summary, os.RemoveAll(folder)
+}
+
+func readLiveScan(path string) (scan liveScan, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return scan, err
+	}
+	defer file.Close()
+	if err := json.NewDecoder(io.LimitReader(file, maxScanFile)).Decode(&scan); err != nil {
+		return scan, fmt.Errorf("%s: %w", path, err)
+	}
+	return scan, nil
+}
+
+// LiveFolders are the spools in a folder.
+func LiveFolders(root string) ([]string, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var folders []string
+	for _, entry := range entries {
+		folder := filepath.Join(root, entry.Name())
+		if _, err := os.Lstat(filepath.Join(folder, scanFile)); err == nil {
+			folders = append(folders, folder)
+		}
+	}
+	return folders, nil
+}
