@@ -46,6 +46,14 @@ fuzz: tools-fuzz fuzz-module ## fuzz every decoder, FUZZ_SECONDS each
 bench-targets: build ## time and memory of targets build for ten million IPv6 addresses
 	go run ./scripts/bench-targets bin/mpcensus
 
+.PHONY: test-faults
+test-faults: tools-test .venv/ready build ## the long fault tests: kills, full disks, stores that fail (a quarter of an hour)
+	MPCENSUS_FAULTS=long go test -count=1 -timeout 30m -v -run 'Fault' ./pipeline/ingest ./e2e
+
+.PHONY: bench-ingest
+bench-ingest: .venv/ready build ## speed, memory and file size of ingest beside DuckDB's
+	go run ./scripts/bench-ingest bin/mpcensus
+
 .PHONY: bench-probe
 bench-probe: tools-bench-probe bin/mptcp.so $(ZM_BENCH_PROGRAMS) ## speed of the probe module beside ZMap's own tcp_synscan
 	zmap-module/bench/bench_probe.sh bin $(ZM_BENCH)
@@ -69,7 +77,7 @@ tools-build:
 tools-demo: tools-build
 	@scripts/install-packages.sh zmap nftables util-linux
 tools-test: tools-demo
-	@scripts/install-packages.sh tshark tcpdump iproute2
+	@scripts/install-packages.sh tshark tcpdump iproute2 zstd
 tools-venv:
 	@scripts/install-packages.sh python3-venv
 tools-lint: tools-build

@@ -130,11 +130,11 @@ func (s *bucketStore) Claim(ctx context.Context, name string, content []byte) er
 	}
 	// The SDK repeats a request whose answer was lost, and then finds its own file.
 	attributes, err := s.bucket.Attributes(ctx, name)
-	if err != nil {
-		return s.failure(name, err)
-	}
-	if attributes.Metadata[claimKey] == mark {
+	switch {
+	case err == nil && attributes.Metadata[claimKey] == mark:
 		return nil
+	case err != nil && gcerrors.Code(err) != gcerrors.NotFound: // as when it was removed since
+		return s.failure(name, err)
 	}
 	return fmt.Errorf("%s%s: %w", s.base, name, fs.ErrExist)
 }
@@ -232,7 +232,7 @@ func apiCode(err error) string {
 func oneLine(err error) string {
 	text := err.Error()
 	if answer, ok := errors.AsType[smithy.APIError](err); ok {
-		text = answer.ErrorCode() + ": " + answer.ErrorMessage()
+		text = strings.TrimSuffix(answer.ErrorCode()+": "+answer.ErrorMessage(), ": ")
 	} else if network, ok := errors.AsType[*net.OpError](err); ok {
 		text = network.Error()
 	} else if errors.Is(err, context.Canceled) {

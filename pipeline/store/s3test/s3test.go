@@ -28,7 +28,8 @@ const (
 	patience = 30 * time.Second // with a server that starts
 )
 
-// Server is a running S3 server with one empty bucket.
+// Server is a running S3 server with one empty bucket. Its temporary folder must be on a file system with
+// extended attributes, where the server keeps metadata.
 type Server struct {
 	t       testing.TB
 	folder  string
@@ -105,14 +106,9 @@ func (s *Server) start(executable string) {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	// The metadata is in a folder of its own, as not all file systems have extended attributes.
-	sidecar := filepath.Join(s.folder, "metadata")
-	if err := os.MkdirAll(sidecar, 0o777); err != nil {
-		s.t.Fatal(err)
-	}
 	s.process = exec.Command(executable, "--quiet", "--port", s.address, "--region", region,
 		"--access", accessKey, "--secret", secretKey, "--keep-alive",
-		"posix", "--sidecar", sidecar, filepath.Join(s.folder, "data"))
+		"posix", filepath.Join(s.folder, "data"))
 	s.process.Stdout, s.process.Stderr = log, log
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := s.process.Start(); err != nil {
