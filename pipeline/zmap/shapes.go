@@ -36,8 +36,11 @@ next:
 		}
 		value := line[len(s.before):]
 		if s.field == endOfRow {
+			if len(value) > 0 {
+				continue
+			}
 			d.common = *s.common
-			return len(value) == 0
+			return true
 		}
 		if n := d.take(s.field, value); n > 0 {
 			at, line = s, value[n:]

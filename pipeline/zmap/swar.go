@@ -22,6 +22,8 @@ func word(text []byte) uint64 {
 	return shortWord(text)
 }
 
+// It is rarely needed, and word is small enough to be inlined without it.
+//
 //go:noinline
 func shortWord(text []byte) uint64 {
 	var b [8]byte
