@@ -82,13 +82,16 @@ func openInput(ctx context.Context, name string) (io.ReadCloser, error) {
 // maxZstdWindow is what `zstd -d` accepts without --long.
 const maxZstdWindow = 128 << 20
 
-// stageOf names the unfinished work on an input: the same for the same file and parameters. Nothing can go
-// on with a pipe, so that each has a name of its own.
+// stageOf names the unfinished work on an input: the same for the same file and parameters, another once the
+// file was written to. Nothing can go on with a pipe, so that each has a name of its own.
 func stageOf(p ingest.Params) string {
 	if p.Source == "" {
 		return fmt.Sprintf("pipe-%d-%s", os.Getpid(), time.Now().UTC().Format("20060102T150405.000000000"))
 	}
-	text := fmt.Sprintf("%s\x00%s\x00%+v", p.Source, p.Format, p.Partition)
+	text := fmt.Sprintf("%s\x00%s\x00%+v\x00%s", p.Source, p.Format, p.Partition, p.ToolVersion)
+	if info, err := os.Stat(p.Source); err == nil {
+		text += fmt.Sprintf("\x00%d\x00%d", info.Size(), info.ModTime().UnixNano())
+	}
 	digest := sha256.Sum256([]byte(text))
 	return "file-" + hex.EncodeToString(digest[:8])
 }

@@ -84,6 +84,7 @@ func newApp() *cli.App {
 			targetsCommand(),
 			scanCommand(),
 			ingestCommand(),
+			datasetCommand(),
 			classifyCommand(),
 			reportCommand(),
 			labCommand(),

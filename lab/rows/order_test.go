@@ -25,6 +25,10 @@ func TestGenerator(t *testing.T) {
 		if power(p.generator, groupOrder) != 1 {
 			t.Errorf("seed %d: %d is of no group modulo %d", seed, p.generator, uint64(groupPrime))
 		}
+		first, second := uint64(p.next())+1, uint64(p.next())+1
+		if multiply(first, p.generator) != second {
+			t.Errorf("seed %d: after %d comes %d", seed, first, second)
+		}
 	}
 }
 

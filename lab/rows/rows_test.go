@@ -134,10 +134,12 @@ func TestWrongParams(t *testing.T) {
 
 var errFull = errors.New("disk full")
 
-type fullDisk struct{ room int }
+// fullDisk fails a write, and counts the writes that come all the same.
+type fullDisk struct{ room, failures int }
 
 func (d *fullDisk) Write(b []byte) (int, error) {
 	if d.room -= len(b); d.room < 0 {
+		d.failures++
 		return 0, errFull
 	}
 	return len(b), nil
@@ -145,8 +147,9 @@ func (d *fullDisk) Write(b []byte) (int, error) {
 
 func TestFailedWrite(t *testing.T) {
 	for _, room := range []int{0, 1 << 20} {
-		if err := Write(t.Context(), &fullDisk{room}, scans[0]); !errors.Is(err, errFull) {
-			t.Errorf("with %d bytes of room: %v", room, err)
+		disk := fullDisk{room: room}
+		if err := Write(t.Context(), &disk, scans[0]); !errors.Is(err, errFull) || disk.failures != 1 {
+			t.Errorf("with %d bytes of room: %v, after %d failed writes", room, err, disk.failures)
 		}
 	}
 }

@@ -138,7 +138,14 @@ func addScan(t testing.TB, dir string, scan Scan, parts ...[]reply) {
 func addCampaignScan(t testing.TB, dir, campaign string, scan Scan, complete bool, parts ...[]reply) {
 	t.Helper()
 	db := open(t, t.TempDir())
+	parts = slices.DeleteFunc(slices.Clone(parts), func(part []reply) bool { return len(part) == 0 }) // have no file
 	kept := len(slices.Concat(parts...))
+	var files []string // as scans lists them
+	for i := range parts {
+		path := scan.Path("", "replies", fmt.Sprintf("%s-%d", scan.ID, i+1), dataset.Parquet)
+		files = append(files, fmt.Sprintf("{path: %s, rows: %d::UBIGINT, bytes: NULL::UBIGINT, sha256: NULL::VARCHAR}",
+			dataset.Literal(path), len(parts[i])))
+	}
 	for i, part := range append([][]reply{nil}, parts...) {
 		table, name, n := "replies", fmt.Sprintf("%s-%d", scan.ID, i), 0
 		if i == 0 {
@@ -146,8 +153,8 @@ func addCampaignScan(t testing.TB, dir, campaign string, scan Scan, complete boo
 		}
 		exec(t, db, "CREATE OR REPLACE TABLE t AS SELECT * EXCLUDE (date, family, port, probe) FROM "+table)
 		if i == 0 {
-			exec(t, db, fmt.Sprintf("INSERT INTO t BY NAME SELECT %s AS scan_id, nullif(%s, '') AS campaign, %t AS complete, %d AS rows_kept",
-				dataset.Literal(scan.ID), dataset.Literal(campaign), complete, kept))
+			exec(t, db, fmt.Sprintf("INSERT INTO t BY NAME SELECT %s AS scan_id, nullif(%s, '') AS campaign, %t AS complete, %d AS rows_kept, [%s] AS files",
+				dataset.Literal(scan.ID), dataset.Literal(campaign), complete, kept, strings.Join(files, ", ")))
 		} else {
 			exec(t, db, "ALTER TABLE t DROP file_index", "ALTER TABLE t DROP file_row_number")
 		}

@@ -18,7 +18,9 @@ import (
 type columnBuilder interface {
 	// place says which bit is the column's.
 	place(k int)
-	// array is the column as an array of the given type, or as a dictionary of it, valid until reset.
+	// pad appends NULLs up to a number of rows; names repeat their first value, which need not be NULL.
+	pad(rows int)
+	// array is the column, padded, as an array of the given type, or as a dictionary of it, valid until reset.
 	array(typ arrow.DataType, rows int, valid bitmap) arrow.Array
 	reset()
 }
@@ -64,6 +66,8 @@ func (c *numbers[T]) append(v T, valid bool) uint64 {
 
 func (c *numbers[T]) appendNull(v sql.Null[T]) uint64 { return c.append(v.V, v.Valid) }
 
+func (c *numbers[T]) pad(rows int) { c.values = append(c.values, make([]T, rows-len(c.values))...) }
+
 func (c *numbers[T]) array(typ arrow.DataType, rows int, valid bitmap) arrow.Array {
 	return makeArray(typ, rows, valid, arrow.GetBytes(c.values))
 }
@@ -75,6 +79,8 @@ type truths struct {
 	placed
 	values bitmap
 }
+
+func (c *truths) pad(int) {}
 
 func (c *truths) array(typ arrow.DataType, rows int, valid bitmap) arrow.Array {
 	return makeArray(typ, rows, valid, c.values.bits)
@@ -96,9 +102,7 @@ func (c *texts) append(v []byte, valid bool) uint64 {
 
 // end ends a value whose bytes have been appended to data.
 func (c *texts) end(valid bool) uint64 {
-	if len(c.ends) == 0 {
-		c.ends = append(c.ends, 0)
-	}
+	c.pad(0)
 	c.ends = append(c.ends, int32(len(c.data)))
 	return c.bit(valid)
 }
@@ -125,10 +129,16 @@ var decimals = func() (text [256]string) {
 	return text
 }()
 
-func (c *texts) array(typ arrow.DataType, rows int, valid bitmap) arrow.Array {
+func (c *texts) pad(rows int) {
 	if len(c.ends) == 0 {
 		c.ends = append(c.ends, 0)
 	}
+	for len(c.ends) <= rows {
+		c.ends = append(c.ends, int32(len(c.data)))
+	}
+}
+
+func (c *texts) array(typ arrow.DataType, rows int, valid bitmap) arrow.Array {
 	return makeArray(typ, rows, valid, arrow.GetBytes(c.ends), c.data)
 }
 
@@ -198,14 +208,23 @@ func (c *names) lookUp(v string) (uint16, bool) {
 func (c *names) spill() {
 	c.overflow = &texts{}
 	for _, at := range c.indices {
-		c.overflow.append(c.values.data[c.values.ends[at]:c.values.ends[at+1]], true)
+		c.overflow.append(c.values.data[c.values.ends[at]:c.values.ends[int(at)+1]], true)
 	}
+}
+
+func (c *names) pad(rows int) {
+	if c.overflow != nil {
+		c.overflow.pad(rows)
+		return
+	}
+	c.indices = append(c.indices, make([]uint16, rows-len(c.indices))...)
 }
 
 func (c *names) array(typ arrow.DataType, rows int, valid bitmap) arrow.Array {
 	if c.overflow != nil {
 		return c.overflow.array(typ, rows, valid)
 	}
+	c.values.pad(len(c.index)) // there may be none
 	indices := makeArray(arrow.PrimitiveTypes.Uint16, rows, valid, arrow.GetBytes(c.indices))
 	defer indices.Release()
 	values := c.values.array(typ, len(c.index), bitmap{})

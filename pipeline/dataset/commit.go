@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,6 +18,10 @@ import (
 
 // ErrExists is returned when the dataset has the scan already, made otherwise.
 var ErrExists = errors.New("already in the dataset")
+
+// errTaken is what becomes of a stage that two processes have at once: the other one has begun to commit
+// it, so that the scan's row will tell, or has dropped it.
+var errTaken = errors.New("another process took parts of it")
 
 // commitSuffix ends the names of commit records.
 const commitSuffix = ".commit.json"
@@ -51,23 +56,41 @@ func (s *Stage) Commit(ctx context.Context, scan Scan, parts []Part, format Form
 	for _, p := range parts {
 		scan.Files = append(scan.Files, File{scan.partFile(p), p.Rows, p.Bytes, p.SHA256})
 	}
-	for {
-		r, err := s.prepare(ctx, scan, parts, format)
+	err := s.dataset.decide(ctx, scan.ID, scan.scanFile(format), func() (record, error) {
+		return s.prepare(ctx, scan, parts, format)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return scan.Files, nil
+}
+
+// decide carries out the record that prepare makes for a scan whose row is in the given file.
+func (d *Dataset) decide(ctx context.Context, scanID, scanFile string, prepare func() (record, error)) error {
+	for again := false; ; again = true {
+		// What another process decided on this scan comes first, whether it lives or not.
+		if err := d.carryOut(ctx, recordName(scanID)); err != nil {
+			return err
+		}
+		r, err := prepare()
+		if errors.Is(err, errTaken) && !again {
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if err := s.dataset.claim(ctx, recordName(scan.ID), r); err != nil {
-			return nil, err
+		if err := d.claim(ctx, recordName(scanID), r); err != nil {
+			return err
 		}
-		if err := s.dataset.carryOut(ctx, recordName(scan.ID)); err != nil {
-			return nil, err
+		if err := d.carryOut(ctx, recordName(scanID)); err != nil {
+			return err
 		}
-		row, err := s.dataset.rowDigest(ctx, scan.scanFile(format))
+		row, err := d.rowDigest(ctx, scanFile)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if row == r.Row {
-			return scan.Files, nil
+			return nil
 		}
 		// Another process was committing a scan of this name; decide again.
 	}
@@ -142,6 +165,11 @@ func (s *Stage) prepare(ctx context.Context, scan Scan, parts []Part, format For
 		return r, err
 	}
 	r.Row = digestOf(row)
+	if r.Row != r.Replaces { // else another process has moved the same parts
+		if whole, err := s.Has(ctx, parts); err != nil || !whole {
+			return r, cmp.Or(err, fmt.Errorf("stage %s: %w", s.ID, errTaken))
+		}
+	}
 	staged := s.file(ScansTable + "." + string(format))
 	r.Moves = append(r.Moves, move{staged, scan.scanFile(format)})
 	return r, store.WriteFile(ctx, s.dataset.store, staged, row)
@@ -180,21 +208,14 @@ func digestOf(content []byte) string {
 // carryOut does what a record says, and removes it. Several processes may do so at once. A record that
 // was decided on before another commit changed the scan is dropped.
 func (d *Dataset) carryOut(ctx context.Context, name string) error {
-	text, err := store.ReadFile(ctx, d.store, name, maxState)
+	r, err := d.readRecord(ctx, name)
 	if isMissing(err) {
 		return nil // somebody was faster
 	}
 	if err != nil {
 		return err
 	}
-	var r record
-	if err := json.Unmarshal(text, &r); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if len(r.Moves) == 0 {
-		return fmt.Errorf("%s: not a record of a commit", name)
-	}
-	row, err := d.rowDigest(ctx, r.Moves[len(r.Moves)-1].To)
+	row, err := d.rowDigest(ctx, r.scanFile())
 	if err != nil {
 		return err
 	}
@@ -217,6 +238,24 @@ func (d *Dataset) carryOut(ctx context.Context, name string) error {
 	}
 	return d.store.Remove(ctx, name)
 }
+
+// readRecord reads a record. The error wraps fs.ErrNotExist if there is none.
+func (d *Dataset) readRecord(ctx context.Context, name string) (r record, err error) {
+	text, err := store.ReadFile(ctx, d.store, name, maxState)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(r.Moves) == 0 {
+		return r, fmt.Errorf("%s: not a record of a commit", name)
+	}
+	return r, nil
+}
+
+// scanFile is where the scan's row will be.
+func (r record) scanFile() string { return r.Moves[len(r.Moves)-1].To }
 
 // moveOnce moves a file that may have been moved already.
 func (d *Dataset) moveOnce(ctx context.Context, m move) error {

@@ -35,13 +35,16 @@ type Dataset struct {
 	store store.Store
 }
 
+// New is the dataset in a store, which is closed with it.
+func New(s store.Store) *Dataset { return &Dataset{s} }
+
 // Open opens the dataset at a location of package store, which need not have anything yet.
 func Open(ctx context.Context, location string) (*Dataset, error) {
 	s, err := store.Open(ctx, location)
 	if err != nil {
 		return nil, err
 	}
-	return &Dataset{s}, nil
+	return New(s), nil
 }
 
 // Close frees what the dataset holds.

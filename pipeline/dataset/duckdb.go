@@ -43,6 +43,28 @@ func OpenDuckDB(ctx context.Context, dir string, o DuckDBOptions) (*sql.DB, erro
 	if strings.Contains(dir, "://") {
 		return nil, fmt.Errorf("dataset %s: SQL reads a folder of this machine: name its path, and copy a dataset in an object store to one", dir)
 	}
+	db, err := openDuckDB(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := createViews(ctx, db, dir); err != nil {
+		return nil, errors.Join(duckError("dataset "+dir, err), db.Close())
+	}
+	return db, nil
+}
+
+// duckError makes one line of an error of DuckDB, which shows the statement after its message, and says
+// what it was about.
+func duckError(about string, err error) error {
+	if duckErr := new(duckdb.Error); errors.As(err, &duckErr) {
+		message, _, _ := strings.Cut(err.Error(), "\n")
+		return fmt.Errorf("%s: %s", about, message)
+	}
+	return err
+}
+
+// openDuckDB opens a database without tables.
+func openDuckDB(ctx context.Context, o DuckDBOptions) (*sql.DB, error) {
 	if o.MemoryLimit == "" {
 		o.MemoryLimit = "1GiB"
 	}
@@ -74,13 +96,6 @@ func OpenDuckDB(ctx context.Context, dir string, o DuckDBOptions) (*sql.DB, erro
 	}
 	db := sql.OpenDB(connector{c, spill})
 	db.SetMaxOpenConns(1)
-	if err := createViews(ctx, db, dir); err != nil {
-		if duckErr := new(duckdb.Error); errors.As(err, &duckErr) {
-			message, _, _ := strings.Cut(err.Error(), "\n") // then follows our SQL
-			err = fmt.Errorf("dataset %s: %s", dir, message)
-		}
-		return nil, errors.Join(err, db.Close())
-	}
 	return db, nil
 }
 

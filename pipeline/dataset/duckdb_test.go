@@ -34,8 +34,8 @@ func exec(t *testing.T, db *sql.DB, statements ...string) {
 	}
 }
 
-// texts is the first column of a query.
-func texts(t *testing.T, db *sql.DB, query string) (got []string) {
+// column0 is the first column of a query.
+func column0(t *testing.T, db *sql.DB, query string) (got []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)
 	if err != nil {
@@ -58,11 +58,11 @@ func texts(t *testing.T, db *sql.DB, query string) (got []string) {
 func TestViewsOfEmptyDataset(t *testing.T) {
 	db := openTest(t, filepath.Join(t.TempDir(), "absent"))
 	for _, table := range []string{"replies", "hosts", "treatments", "scans"} {
-		if got := texts(t, db, "SELECT count(*)::VARCHAR FROM "+table); got[0] != "0" {
+		if got := column0(t, db, "SELECT count(*)::VARCHAR FROM "+table); got[0] != "0" {
 			t.Errorf("%s: %s rows", table, got[0])
 		}
 	}
-	got := texts(t, db, "SELECT column_name || ' ' || column_type FROM (DESCRIBE hosts)")
+	got := column0(t, db, "SELECT column_name || ' ' || column_type FROM (DESCRIBE hosts)")
 	want := []string{
 		"scan_id VARCHAR", "target VARCHAR", "verdict VARCHAR", "reasons VARCHAR[]", "sender_key UBIGINT",
 		"key_weight UTINYINT", "key_distance UTINYINT", "canary VARCHAR", "replies UINTEGER",
@@ -73,25 +73,33 @@ func TestViewsOfEmptyDataset(t *testing.T) {
 	}
 }
 
-// Folders with quotes and pattern characters in their names, and files of two schema versions.
+// Folders with quotes and pattern characters in their names, and files of two schema versions. Only files
+// that scans lists are read.
 func TestViewsOfFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "o'clock [x] *?")
 	db := openTest(t, dir)
-	for _, month := range []string{"01", "02"} {
-		folder := filepath.Join(dir, "replies", "date=2026-"+month+"-01", "family=ipv4", "port=443", "probe=v1")
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			t.Fatal(err)
+	for _, scan := range []struct{ partition, id, saddr string }{
+		{"date=2026-01-01/family=ipv4/port=443/probe=v1", "a", ""},
+		{"date=2026-02-01/family=ipv4/port=443/probe=v1", "b", ", '192.0.2.1' AS saddr"},
+	} {
+		for _, table := range []string{"replies", "scans"} {
+			if err := os.MkdirAll(filepath.Join(dir, table, scan.partition), 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
-		columns := map[string]string{"01": "'a' AS scan_id", "02": "'192.0.2.1' AS saddr, 'b' AS scan_id"}[month]
-		exec(t, db, "COPY (SELECT "+columns+") TO "+Literal(filepath.Join(folder, "f.parquet"))+" (FORMAT parquet)")
-		// What is being written is not part of the dataset yet.
-		if err := os.WriteFile(filepath.Join(folder, ".f.parquet.tmp"), []byte("half"), 0o644); err != nil {
+		part := filepath.Join("replies", scan.partition, scan.id+"-00000.parquet")
+		exec(t, db, "COPY (SELECT "+Literal(scan.id)+" AS scan_id"+scan.saddr+") TO "+Literal(filepath.Join(dir, part))+" (FORMAT parquet)",
+			"COPY (SELECT "+Literal(scan.id)+" AS scan_id, [{path: "+Literal(part)+", rows: 1::UBIGINT, bytes: 1::UBIGINT, sha256: ''}] AS files) TO "+
+				Literal(filepath.Join(dir, "scans", scan.partition, scan.id+".parquet"))+" (FORMAT parquet)")
+		// Files that are not part of the dataset: on their way in or out, or half written.
+		exec(t, db, "COPY (SELECT 'c' AS scan_id) TO "+Literal(filepath.Join(dir, "replies", scan.partition, "c-00000.parquet"))+" (FORMAT parquet)")
+		if err := os.WriteFile(filepath.Join(dir, "replies", scan.partition, ".tmp-1"), []byte("half"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 
 	db = openTest(t, dir)
-	got := texts(t, db, `SELECT concat_ws(' ', scan_id, saddr, date, family, port, probe, typeof(date), typeof(port),
+	got := column0(t, db, `SELECT concat_ws(' ', scan_id, saddr, date, family, port, probe, typeof(date), typeof(port),
 		file_index, file_row_number) FROM replies ORDER BY file_index`)
 	want := []string{
 		"a 2026-01-01 ipv4 443 v1 VARCHAR USMALLINT 0 0",
@@ -101,8 +109,24 @@ func TestViewsOfFiles(t *testing.T) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
 	// Columns of the contract that no file has, being older, are there and NULL.
-	if got := texts(t, db, "SELECT concat(count(*), ' ', count(canary), ' ', typeof(any_value(canary))) FROM replies"); got[0] != "2 0 VARCHAR" {
+	if got := column0(t, db, "SELECT concat(count(*), ' ', count(canary), ' ', typeof(any_value(canary))) FROM replies"); got[0] != "2 0 VARCHAR" {
 		t.Errorf("a column that no file has: %q", got)
+	}
+}
+
+// A scan may list no file outside the dataset.
+func TestListedOutside(t *testing.T) {
+	dir := t.TempDir()
+	db := openTest(t, dir)
+	folder := filepath.Join(dir, "scans", "date=2026-01-01", "family=ipv4", "port=443", "probe=v1")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "COPY (SELECT 'a' AS scan_id, [{path: 'replies/../../secret.parquet'}] AS files) TO "+
+		Literal(filepath.Join(folder, "a.parquet"))+" (FORMAT parquet)")
+	_, err := OpenDuckDB(t.Context(), dir, DuckDBOptions{TempDir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "not in the dataset") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -143,7 +167,7 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := texts(t, db, `SELECT value FROM duckdb_settings() WHERE name IN ('autoinstall_known_extensions',
+	got := column0(t, db, `SELECT value FROM duckdb_settings() WHERE name IN ('autoinstall_known_extensions',
 		'autoload_known_extensions', 'memory_limit', 'threads') ORDER BY name`)
 	if want := []string{"false", "false", "64.0 MiB", "1"}; !slices.Equal(got, want) {
 		t.Errorf("settings: got %q, want %q", got, want)

@@ -6,53 +6,64 @@ import (
 	"github.com/mpcensus/mpcensus/pipeline/parquetfile"
 )
 
-// encodings lists how Parquet stores the columns of `replies`, by what they hold: found by trying, see
-// docs/benchmarks.md. A column that is not here is plain and compressed.
+// Ways to store columns of `replies`, chosen by what they took and saved (docs/benchmarks.md).
+var (
+	random    = parquetfile.Column{Encoding: parquetfile.Plain}                                      // nothing can be saved
+	skewed    = parquetfile.Column{Encoding: parquetfile.Plain, Compress: parquetfile.Huffman}       // some bytes are frequent
+	repeating = parquetfile.Column{Encoding: parquetfile.Plain, Compress: parquetfile.Zstd}          // in runs
+	constant  = parquetfile.Column{Encoding: parquetfile.Dictionary}                                 // one value, or few
+	few       = parquetfile.Column{Encoding: parquetfile.Dictionary, Compress: parquetfile.Huffman}  // some of them frequent
+	fewAlike  = parquetfile.Column{Encoding: parquetfile.Dictionary, Compress: parquetfile.Zstd}     // in patterns
+	rising    = parquetfile.Column{Encoding: parquetfile.Delta}                                      // or of fewer bits than its type
+	digits    = parquetfile.Column{Encoding: parquetfile.DeltaLength, Compress: parquetfile.Huffman} // text without repeated parts
+	bytesLike = parquetfile.Column{Encoding: parquetfile.DeltaLength, Compress: parquetfile.Zstd}    // bytes with repeated parts
+)
+
 var encodings = map[string]parquetfile.Column{
-	"scan_id":        {Encoding: parquetfile.Dictionary},
-	"daddr":          {Encoding: parquetfile.Dictionary},
-	"ttl":            {Encoding: parquetfile.Dictionary},
-	"tcp_flags":      {Encoding: parquetfile.Dictionary},
-	"classification": {Encoding: parquetfile.Dictionary},
-	"mss":            {Encoding: parquetfile.Dictionary},
-	"window_scale":   {Encoding: parquetfile.Dictionary},
-	"option_order":   {Encoding: parquetfile.Dictionary},
-	"mptcp":          {Encoding: parquetfile.Dictionary},
-	"canary":         {Encoding: parquetfile.Dictionary},
-	"mptcp_version":  {Encoding: parquetfile.Dictionary},
-	"mptcp_flags":    {Encoding: parquetfile.Dictionary},
-	"mptcp_length":   {Encoding: parquetfile.Dictionary},
-	"key_weight":     {Encoding: parquetfile.Dictionary},
-	"key_distance":   {Encoding: parquetfile.Dictionary},
-	"icmp_type":      {Encoding: parquetfile.Dictionary},
-	"icmp_code":      {Encoding: parquetfile.Dictionary},
-
-	"time":   {Encoding: parquetfile.Delta},
-	"sport":  {Encoding: parquetfile.Delta},
-	"dport":  {Encoding: parquetfile.Delta},
-	"ipid":   {Encoding: parquetfile.Delta},
-	"window": {Encoding: parquetfile.Delta},
-
-	"saddr":       {Encoding: parquetfile.DeltaLength, Compress: parquetfile.Zstd},
-	"responder":   {Encoding: parquetfile.DeltaLength, Compress: parquetfile.Zstd},
-	"tcp_options": {Encoding: parquetfile.DeltaLength, Compress: parquetfile.Zstd},
-	"quote":       {Encoding: parquetfile.DeltaLength, Compress: parquetfile.Zstd},
-
-	// Random bits.
-	"seqnum":      {Encoding: parquetfile.Plain},
-	"acknum":      {Encoding: parquetfile.Plain},
-	"sender_key":  {Encoding: parquetfile.Plain},
-	"sent_canary": {Encoding: parquetfile.Plain},
+	"scan_id":        constant,
+	"time":           rising,
+	"saddr":          digits,
+	"sport":          constant,
+	"daddr":          constant,
+	"dport":          rising,
+	"ttl":            few,
+	"ipid":           skewed, // many are 0
+	"seqnum":         random,
+	"acknum":         random,
+	"window":         fewAlike,
+	"tcp_flags":      few,
+	"classification": few,
+	"success":        skewed,
+	"repeat":         repeating,
+	"cooldown":       repeating,
+	"tcp_options":    bytesLike,
+	"mss":            few,
+	"window_scale":   few,
+	"sack_permitted": skewed,
+	"ts_value":       random,
+	"ts_echo":        repeating,
+	"option_order":   fewAlike,
+	"mptcp":          few,
+	"mptcp_version":  few,
+	"mptcp_flags":    few,
+	"mptcp_length":   few,
+	"sender_key":     skewed,
+	"sent_key":       skewed, // 16 of 64 bits, or one for all
+	"key_weight":     few,
+	"key_distance":   few,
+	"echo":           skewed,
+	"sent_canary":    repeating,
+	"canary":         few,
+	"responder":      bytesLike,
+	"icmp_type":      few,
+	"icmp_code":      few,
+	"quote":          bytesLike,
 }
 
 func parquetColumns(schema *arrow.Schema) []parquetfile.Column {
 	columns := make([]parquetfile.Column, schema.NumFields())
 	for i, field := range schema.Fields() {
-		column, ok := encodings[field.Name]
-		if !ok {
-			column = parquetfile.Column{Encoding: parquetfile.Plain, Compress: parquetfile.Zstd}
-		}
-		columns[i] = column
+		columns[i] = encodings[field.Name]
 	}
 	return columns
 }

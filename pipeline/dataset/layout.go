@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -58,7 +60,51 @@ func (k ScanKey) scanFile(format Format) string { return k.file(ScansTable, k.ID
 
 // partFile is the name that a part has once it belongs to the scan.
 func (k ScanKey) partFile(p Part) string {
-	return k.file(p.folder(), fmt.Sprintf("%s-%05d", k.ID, p.Number), path.Ext(p.Name)[1:])
+	name := k.ID
+	if p.Sorted {
+		name += sortedMark
+	}
+	return k.file(p.folder(), fmt.Sprintf("%s-%05d", name, p.Number), path.Ext(p.Name)[1:])
+}
+
+// owns says whether a file has a name that partFile gives to a scan in this format.
+func (k ScanKey) owns(name string, format Format) bool {
+	number := name[strings.LastIndex(name, "-")+1:]
+	n, err := strconv.Atoi(strings.TrimSuffix(number, path.Ext(number)))
+	if err != nil {
+		return false
+	}
+	replies, rejects := RepliesTable+"-."+string(format), rejectsFolder+"-.jsonl"
+	return name == k.partFile(Part{Name: replies, Number: n}) ||
+		name == k.partFile(Part{Name: replies, Number: n, Sorted: true}) ||
+		name == k.partFile(Part{Name: rejects, Number: n})
+}
+
+// sortedMark is in the names of files that Compact made.
+const sortedMark = "-sorted"
+
+// keyOfScanFile is the scan of a file of `scans`, and its format; not ok if no file there has that name.
+func keyOfScanFile(name string) (key ScanKey, format Format, ok bool) {
+	folders, file := path.Split(strings.TrimPrefix(name, ScansTable+"/"))
+	format = Format(strings.TrimPrefix(path.Ext(file), "."))
+	key.ID = strings.TrimSuffix(file, "."+string(format))
+	for _, folder := range strings.Split(strings.TrimSuffix(folders, "/"), "/") {
+		switch k, v, _ := strings.Cut(folder, "="); k {
+		case "date":
+			key.Date = v
+		case "family":
+			key.Family = v
+		case "port":
+			port, _ := strconv.ParseUint(v, 10, 16)
+			key.Port = uint16(port)
+		case "probe":
+			key.Probe = v
+		}
+	}
+	// Whatever is missing, doubled or misspelt shows here.
+	ok = name == key.scanFile(format) && key.ID != "" && key.Date != "" && key.Family != "" && key.Port > 0 &&
+		key.Probe != "" && (format == Parquet || format == Arrow)
+	return key, format, ok
 }
 
 // ScanID names the scan of a partition that began at start: 20261123T081500.123456Z-ipv4-443-v1, or

@@ -18,6 +18,7 @@ type Part struct {
 	Rows   uint64 `json:"rows"`
 	Bytes  uint64 `json:"bytes"`
 	SHA256 string `json:"sha256"` // hex
+	Sorted bool   `json:"sorted"` // made by Compact, which numbers its own files
 }
 
 // folder is the table, or rejectsFolder, that the part belongs to.

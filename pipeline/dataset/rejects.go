@@ -8,18 +8,17 @@ import (
 	"unicode/utf8"
 )
 
-// Reject is a line of the input that is not in the dataset, and why.
+// Reject is a line of the input that is not in the dataset, and why. docs/tables.md has the fields' comments.
 type Reject struct {
-	Line   int64  `json:"line"`   // from 1
-	Offset int64  `json:"offset"` // of its first byte
+	Line   int64  `json:"line"`   // number of the line in the input, from 1
+	Offset int64  `json:"offset"` // of its first byte in the input, decompressed, in bytes
 	Length int64  `json:"length"` // in bytes, without the line end
-	Reason string `json:"reason"` // a zmap.Reason
-	Detail string `json:"detail"`
+	Reason string `json:"reason"` // why, as in the list below
+	Detail string `json:"detail"` // the same with the value or the place that is wrong
 
-	// The first zmap.MaxLine bytes of the line, without the line end: Raw if they are text without
-	// control characters, else RawBase64.
-	Raw       *string `json:"raw,omitempty"`
-	RawBase64 []byte  `json:"raw_base64,omitempty"`
+	// One of them is there, as SetRaw chooses.
+	Raw       *string `json:"raw,omitempty"`        // the first 65,536 bytes of the line, without the line end
+	RawBase64 []byte  `json:"raw_base64,omitempty"` // in place of `raw` when they are no text, or have control characters
 }
 
 // SetRaw keeps the line's bytes, or a copy of them.

@@ -142,15 +142,16 @@ func (r *Replies) Rows() int { return len(r.present) }
 
 // Append adds a reply of a scan, the same for all rows. A row that does not name its port has the scan's.
 func (r *Replies) Append(scan *ScanKey, row *zmap.Row) {
+	c := &r.replyColumns
 	if r.Rows() == 0 {
 		r.scan = *scan
+		c.scanID.append(scan.ID, true) // pad repeats it
 	}
-	c := &r.replyColumns
 	sport := row.Sport.V
 	if !row.Sport.Valid {
 		sport = scan.Port
 	}
-	present := c.scanID.append(scan.ID, true) |
+	present := c.scanID.bit(true) |
 		c.time.append(arrow.Timestamp(row.Time.UnixMicro()), !row.Time.IsZero()) |
 		c.saddr.appendAddress(row.Saddr) |
 		c.sport.append(sport, true) |
@@ -172,22 +173,19 @@ func (r *Replies) Append(scan *ScanKey, row *zmap.Row) {
 		c.tsEcho.appendNull(o.TSEcho) |
 		c.optionOrder.append(o.Order, hasOptions)
 
-	m, key, sentKey := &row.MPCapable, row.MPCapable.Key, row.SentKey
+	m := &row.MPCapable
 	present |= c.mptcp.append(string(m.Presence), m.Presence != "") |
-		c.mptcpVersion.appendNull(m.Version) |
-		c.mptcpFlags.appendNull(m.Flags) |
-		c.mptcpLength.appendNull(m.Length) |
-		c.senderKey.appendNull(key) |
-		c.sentKey.appendNull(sentKey) |
-		c.keyWeight.append(uint8(bits.OnesCount64(key.V)), key.Valid) |
-		c.keyDistance.append(uint8(bits.OnesCount64(key.V^sentKey.V)), key.Valid && sentKey.Valid) |
-		c.sentCanary.appendNull(row.SentCanary) |
-		c.canary.append(string(row.Canary), row.Canary != "")
-
-	present |= c.responder.appendAddress(row.Responder) |
-		c.icmpType.appendNull(row.ICMPType) |
-		c.icmpCode.appendNull(row.ICMPCode) |
-		c.quote.append(row.Quote, row.Quote != nil)
+		c.sentKey.appendNull(row.SentKey)
+	// Few rows have any of these.
+	if m.Version.Valid || m.Flags.Valid || m.Length.Valid || m.Key.Valid {
+		present |= c.appendMPCapable(r.Rows(), m, row.SentKey)
+	}
+	if row.SentCanary.Valid || row.Canary != "" {
+		present |= c.appendCanary(r.Rows(), row)
+	}
+	if row.Responder.IsValid() || row.ICMPType.Valid || row.ICMPCode.Valid || row.Quote != nil {
+		present |= c.appendICMP(r.Rows(), row)
+	}
 
 	var truth uint64
 	for _, t := range [...]struct {
@@ -198,12 +196,46 @@ func (r *Replies) Append(scan *ScanKey, row *zmap.Row) {
 		{&c.repeat, row.Repeat},
 		{&c.cooldown, row.Cooldown},
 		{&c.sackPermitted, sql.Null[bool]{V: o.SACKPermitted, Valid: hasOptions}},
-		{&c.echo, echo(scan.Probe, m, sentKey)},
+		{&c.echo, echo(scan.Probe, m, row.SentKey)},
 	} {
 		truth |= t.column.bit(t.value.V)
 		present |= t.column.bit(t.value.Valid)
 	}
 	r.present, r.truths = append(r.present, present), append(r.truths, truth)
+}
+
+// appendMPCapable fills the columns of an MP_CAPABLE in a row of the given index; others have NULL there.
+func (c *replyColumns) appendMPCapable(row int, m *mptcp.MPCapable, sentKey sql.Null[uint64]) uint64 {
+	key := m.Key
+	pad(row, &c.mptcpVersion, &c.mptcpFlags, &c.mptcpLength, &c.senderKey, &c.keyWeight, &c.keyDistance)
+	return c.mptcpVersion.appendNull(m.Version) |
+		c.mptcpFlags.appendNull(m.Flags) |
+		c.mptcpLength.appendNull(m.Length) |
+		c.senderKey.appendNull(key) |
+		c.keyWeight.append(uint8(bits.OnesCount64(key.V)), key.Valid) |
+		c.keyDistance.append(uint8(bits.OnesCount64(key.V^sentKey.V)), key.Valid && sentKey.Valid)
+}
+
+// appendCanary does the same for the canary.
+func (c *replyColumns) appendCanary(row int, r *zmap.Row) uint64 {
+	pad(row, &c.sentCanary, &c.canary)
+	return c.sentCanary.appendNull(r.SentCanary) |
+		c.canary.append(string(r.Canary), r.Canary != "")
+}
+
+// appendICMP does the same for an ICMP message.
+func (c *replyColumns) appendICMP(row int, r *zmap.Row) uint64 {
+	pad(row, &c.responder, &c.icmpType, &c.icmpCode, &c.quote)
+	return c.responder.appendAddress(r.Responder) |
+		c.icmpType.appendNull(r.ICMPType) |
+		c.icmpCode.appendNull(r.ICMPCode) |
+		c.quote.append(r.Quote, r.Quote != nil)
+}
+
+func pad(rows int, columns ...columnBuilder) {
+	for _, c := range columns {
+		c.pad(rows)
+	}
 }
 
 // Batch is what was appended, for parquetfile and plainBatch: text that repeats few values is a
@@ -217,6 +249,7 @@ func (r *Replies) Batch() arrow.RecordBatch {
 		if t, ok := column.(*truths); ok {
 			t.values = r.truth[k]
 		}
+		column.pad(r.Rows())
 		arrays[k] = column.array(fields[k].Type, r.Rows(), r.valid[k])
 		fields[k].Type = arrays[k].DataType()
 	}

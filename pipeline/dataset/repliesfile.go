@@ -54,6 +54,12 @@ func (e *Encoder) Encode(replies *Replies, into *RowGroup) error {
 	return e.parquet.Encode(batch, &into.parquet)
 }
 
+// encodeBatch prepares replies that were in a Parquet file.
+func (e *Encoder) encodeBatch(batch arrow.RecordBatch, into *RowGroup) error {
+	into.rows = int(batch.NumRows())
+	return e.parquet.Encode(batch, &into.parquet)
+}
+
 // plainBatch is a batch of Replies with text in place of its dictionaries.
 func plainBatch(schema *arrow.Schema, batch arrow.RecordBatch) arrow.RecordBatch {
 	columns := make([]arrow.Array, batch.NumCols())

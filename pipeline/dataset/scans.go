@@ -72,16 +72,23 @@ func encodeScan(s Scan, format Format) ([]byte, error) {
 	}
 	batch := builder.NewRecordBatch()
 	defer batch.Release()
+	return encodeRow(batch, format)
+}
+
+// encodeRow makes the file of a row of `scans`.
+func encodeRow(batch arrow.RecordBatch, format Format) ([]byte, error) {
 	var b bytes.Buffer
-	out, err := smallWriter(&b, schema, format)
+	out, err := smallWriter(&b, batch.Schema(), format)
 	if err != nil {
 		return nil, err
 	}
 	if err := out.Write(batch); err != nil {
 		return nil, err
 	}
-	err = out.Close()
-	return b.Bytes(), err
+	if err := out.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // batchWriter is what Parquet and Arrow IPC have in common.
@@ -135,17 +142,21 @@ func appendScan(batch *array.RecordBuilder, s Scan) error {
 	for _, a := range s.ZMapArguments {
 		arguments.ValueBuilder().(*array.StringBuilder).Append(a)
 	}
-	files := fieldOf[*array.ListBuilder](c, "files")
-	files.Append(true)
-	for _, f := range s.Files {
-		file := files.ValueBuilder().(*array.StructBuilder)
+	appendFiles(fieldOf[*array.ListBuilder](c, "files"), s.Files)
+	return c.done()
+}
+
+// appendFiles adds a value of the column `files`.
+func appendFiles(list *array.ListBuilder, files []File) {
+	list.Append(true)
+	for _, f := range files {
+		file := list.ValueBuilder().(*array.StructBuilder)
 		file.Append(true)
 		file.FieldBuilder(0).(*array.StringBuilder).Append(f.Path)
 		file.FieldBuilder(1).(*array.Uint64Builder).Append(f.Rows)
 		file.FieldBuilder(2).(*array.Uint64Builder).Append(f.Bytes)
 		file.FieldBuilder(3).(*array.StringBuilder).Append(f.SHA256)
 	}
-	return c.done()
 }
 
 func timestamp(t time.Time) sql.Null[arrow.Timestamp] {
@@ -167,10 +178,9 @@ func appendNullable[T any](b interface {
 type fields struct {
 	batch *array.RecordBuilder
 	taken map[string]bool
-	err   error
 }
 
-// fieldOf returns the builder of a column, which must be a B. After an error it is of no use.
+// fieldOf returns the builder of a column, which must be a B.
 func fieldOf[B array.Builder](f *fields, name string) B {
 	indices := f.batch.Schema().FieldIndices(name)
 	if len(indices) == 1 && !f.taken[name] {
@@ -192,12 +202,15 @@ func (f *fields) done() error {
 
 // storedScan is what a file of `scans` says of a scan that is in the dataset.
 type storedScan struct {
-	name        string // of the file
-	inputBLAKE3 string
-	complete    bool
-	rowsRead    uint64
-	files       []File
-	digest      string // SHA-256 of the file
+	name         string // of the file
+	digest       string // SHA-256 of the file
+	id           string
+	inputBLAKE3  string
+	complete     bool
+	rowsRead     uint64
+	rowsKept     uint64
+	rowsRejected uint64
+	files        []File
 }
 
 // givesWayTo says whether a scan may take the stored one's place: it came from the same input, or the
@@ -211,33 +224,55 @@ const maxScanFile = 16 << 20
 
 // readScan reads a file of `scans`. The error wraps fs.ErrNotExist if there is none.
 func readScan(ctx context.Context, s store.Store, name string) (storedScan, error) {
-	content, err := store.ReadFile(ctx, s, name, maxScanFile)
+	batch, digest, err := readScanRow(ctx, s, name)
 	if err != nil {
 		return storedScan{}, err
 	}
-	batch, err := readFirstBatch(ctx, content, Format(strings.TrimPrefix(path.Ext(name), ".")))
+	defer batch.Release()
+	scan, err := scanOf(batch)
 	if err != nil {
 		return storedScan{}, fmt.Errorf("%s: %w", name, err)
 	}
-	defer batch.Release()
+	scan.name, scan.digest = name, digest
+	return scan, nil
+}
+
+// readScanRow returns the batch of a file of `scans`, which the caller releases, and the file's SHA-256.
+func readScanRow(ctx context.Context, s store.Store, name string) (arrow.RecordBatch, string, error) {
+	content, err := store.ReadFile(ctx, s, name, maxScanFile)
+	if err != nil {
+		return nil, "", err
+	}
+	batch, err := readFirstBatch(ctx, content, Format(strings.TrimPrefix(path.Ext(name), ".")))
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", name, err)
+	}
+	return batch, digestOf(content), nil
+}
+
+// scanOf reads the row of a scan.
+func scanOf(batch arrow.RecordBatch) (storedScan, error) {
 	column := func(name string) arrow.Array {
 		if i := batch.Schema().FieldIndices(name); len(i) == 1 && batch.NumRows() == 1 {
 			return batch.Column(i[0])
 		}
 		return nil
 	}
+	id, ok0 := column("scan_id").(*array.String)
 	digest, ok1 := column("input_blake3").(*array.String)
 	complete, ok2 := column("complete").(*array.Boolean)
 	read, ok3 := column("rows_read").(*array.Uint64)
-	list, ok4 := column("files").(*array.List)
-	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return storedScan{}, fmt.Errorf("%s: not a file of the table scans, as this version writes it", name)
+	kept, ok4 := column("rows_kept").(*array.Uint64)
+	rejected, ok5 := column("rows_rejected").(*array.Uint64)
+	list, ok6 := column("files").(*array.List)
+	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
+		return storedScan{}, errors.New("not a file of the table scans, as this version writes it")
 	}
 	files, err := readFiles(list)
-	if err != nil {
-		return storedScan{}, fmt.Errorf("%s: %w", name, err)
-	}
-	return storedScan{name, digest.Value(0), complete.Value(0), read.Value(0), files, digestOf(content)}, nil
+	return storedScan{
+		id: id.Value(0), inputBLAKE3: digest.Value(0), complete: complete.Value(0),
+		rowsRead: read.Value(0), rowsKept: kept.Value(0), rowsRejected: rejected.Value(0), files: files,
+	}, err
 }
 
 // readFiles reads the value of the column `files` in its only row.
@@ -289,8 +324,11 @@ func readFirstBatch(ctx context.Context, content []byte, format Format) (arrow.R
 	if err != nil {
 		return nil, err
 	}
-	batch.Retain() // the reader owns it otherwise
-	return batch, nil
+	schema, err := columns.Schema() // the batch's own is without metadata
+	if err != nil {
+		return nil, err
+	}
+	return array.NewRecordBatch(schema, batch.Columns(), batch.NumRows()), nil
 }
 
 // findScan returns what the dataset has of a scan, whatever its date and format.

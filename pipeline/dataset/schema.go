@@ -70,6 +70,9 @@ func listOf(element arrow.DataType) arrow.DataType {
 	return arrow.ListOfField(arrow.Field{Name: "element", Type: element, Nullable: true})
 }
 
+// versionKey is the metadata of files that says which version of the tables they have.
+const versionKey = "mpcensus_tables_version"
+
 // Schema returns the Arrow schema of a table in schemas/tables.yaml. Meaning, unit and reference of
 // a column, and since which version of the tables it is there, are metadata of its field.
 func Schema(table string) (*arrow.Schema, error) {
@@ -85,7 +88,7 @@ func Schema(table string) (*arrow.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	version := arrow.NewMetadata([]string{"mpcensus_tables_version"}, []string{fmt.Sprint(c.Version)})
+	version := arrow.NewMetadata([]string{versionKey}, []string{fmt.Sprint(c.Version)})
 	return arrow.NewSchema(fields, &version), nil
 }
 

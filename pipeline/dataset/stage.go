@@ -88,11 +88,11 @@ func (s *Stage) Has(ctx context.Context, parts []Part) (bool, error) {
 	return true, nil
 }
 
-// DiscardParts removes the stage's parts, and the note how far they go.
+// DiscardParts removes the stage's parts and its row of `scans`, and the note how far they go.
 func (s *Stage) DiscardParts(ctx context.Context) error {
 	return s.discard(ctx, func(name string) bool {
 		folder, _, isPart := strings.Cut(name, "-")
-		return isPart && (folder == RepliesTable || folder == rejectsFolder)
+		return isPart && (folder == RepliesTable || folder == rejectsFolder) || strings.HasPrefix(name, ScansTable+".")
 	})
 }
 

@@ -9,9 +9,8 @@ import (
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
-// ErrForeign is the reason to reject a row that belongs to another scan than the rows before it, or
-// than Params says.
-const ErrForeign zmap.Reason = "foreign"
+// ErrForeign is a reason of this package's own.
+const ErrForeign zmap.Reason = "foreign" // a row of another scan than the first one, or than the parameters say
 
 // foreign compares a row with what is known of the scan.
 func foreign(p *dataset.Partition, row *zmap.Row) error {

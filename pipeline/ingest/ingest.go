@@ -37,7 +37,7 @@ type Params struct {
 
 	// Stage names the unfinished work: the same for the same input and parameters.
 	Stage string
-	// Resume goes on where an earlier process of this Stage came to; else its work is dropped.
+	// Resume goes on where an earlier process of this Stage came to; else its work is done again.
 	Resume bool
 
 	// Provenance tells of the ZMap run that printed the rows. Nil for files.
@@ -127,7 +127,8 @@ func Finish(ctx context.Context, d *dataset.Dataset, p Params) (Summary, error) 
 		return Summary{}, err
 	}
 	if in.state.Blocks == 0 {
-		return Summary{}, fmt.Errorf("stage %s: %w", p.Stage, fs.ErrNotExist)
+		err := fmt.Errorf("stage %s: %w", p.Stage, fs.ErrNotExist)
+		return Summary{}, oneLine(err, in.stage.DiscardParts(ctx))
 	}
 	if err := in.commit(ctx, false); err != nil {
 		return in.summary, in.abandon(err)
@@ -179,9 +180,9 @@ func begin(ctx context.Context, d *dataset.Dataset, p Params) (*ingestion, error
 		}
 	}
 	if in.state.Blocks == 0 {
-		if err := in.stage.DiscardParts(ctx); err != nil {
-			return nil, err
-		}
+		// So that Resume finds the input however soon this process dies. Parts of an earlier one are
+		// not removed: it may live, and has the same parts.
+		return in, in.stage.Save(ctx, in.state)
 	}
 	return in, nil
 }

@@ -447,6 +447,7 @@ func TestBrokenOff(t *testing.T) {
 const helper = "MPCENSUS_TEST_INGEST"
 
 func TestMain(m *testing.M) {
+	childMain()
 	if dir := os.Getenv(helper); dir != "" {
 		d, err := dataset.Open(context.Background(), dir)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 // has ended. The spool is a folder with two files, from which any process can go on when this one dies.
 type Live struct {
 	folder string
+	made   []string // folders that were not there before, the innermost first
 	scan   liveScan
 	rows   *spool.Writer
 }
@@ -38,7 +39,7 @@ type liveScan struct {
 
 // BeginLive makes the spool of a scan in a new folder of the given name; its parent is made if need be.
 func BeginLive(folder string, p Params) (*Live, error) {
-	l := &Live{folder: folder, scan: liveScan{p.ToolVersion, p.Format, p.Partition, *p.Provenance}}
+	l := &Live{folder: folder, made: missingFolders(folder), scan: liveScan{p.ToolVersion, p.Format, p.Partition, *p.Provenance}}
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func BeginLive(folder string, p Params) (*Live, error) {
 	}
 	// The rows first: without them, the scan has not begun.
 	if err := l.save(); err != nil {
-		return nil, errors.Join(err, l.rows.Close(), os.RemoveAll(folder))
+		return nil, errors.Join(err, l.Drop())
 	}
 	return l, nil
 }
@@ -68,8 +69,24 @@ func (l *Live) End(p Provenance) error {
 	return errors.Join(l.rows.Close(), l.save())
 }
 
-// Drop removes a spool without rows.
-func (l *Live) Drop() error { return errors.Join(l.rows.Close(), os.RemoveAll(l.folder)) }
+// Drop removes a spool without rows, and the folders above it that were made for it.
+func (l *Live) Drop() error {
+	err := errors.Join(l.rows.Close(), os.RemoveAll(l.folder))
+	for _, folder := range l.made {
+		_ = os.Remove(folder) // unless there is something in it meanwhile
+	}
+	return err
+}
+
+// missingFolders are a folder and those above it, as far as they are not there.
+func missingFolders(folder string) (missing []string) {
+	for ; ; folder = filepath.Dir(folder) {
+		if _, err := os.Lstat(folder); !errors.Is(err, fs.ErrNotExist) {
+			return missing
+		}
+		missing = append(missing, folder)
+	}
+}
 
 func (l *Live) save() error {
 	text, err := json.Marshal(l.scan)
@@ -95,6 +112,10 @@ func IngestLive(ctx context.Context, d *dataset.Dataset, folder string, progress
 		return Summary{}, err
 	}
 	scan, err := readLiveScan(filepath.Join(folder, scanFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		// The scan had not begun, or is in the dataset already.
+		return Summary{}, os.RemoveAll(folder)
+	}
 	if err != nil {
 		return Summary{}, err
 	}
@@ -109,6 +130,10 @@ func IngestLive(ctx context.Context, d *dataset.Dataset, folder string, progress
 		Provenance: &scan.Provenance, Progress: progress,
 	})
 	if err != nil {
+		return summary, err
+	}
+	// The rows last: without them, nobody would look at the folder again.
+	if err := os.Remove(filepath.Join(folder, scanFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return summary, err
 	}
 	return summary, os.RemoveAll(folder)
@@ -138,7 +163,7 @@ func LiveFolders(root string) ([]string, error) {
 	var folders []string
 	for _, entry := range entries {
 		folder := filepath.Join(root, entry.Name())
-		if _, err := os.Lstat(filepath.Join(folder, scanFile)); err == nil {
+		if _, err := os.Lstat(filepath.Join(folder, rowsFile)); err == nil {
 			folders = append(folders, folder)
 		}
 	}

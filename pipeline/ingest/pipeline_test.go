@@ -74,25 +74,27 @@ func TestSameBytes(t *testing.T) {
 			return r
 		},
 	}
+	runs := []struct {
+		input      string
+		processors int
+	}{{"file", 1}, {"file", 2}, {"file", 8}, {"pipe", 2}, {"data with the end", 8}, {"zst", 8}}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, format := range []dataset.Format{dataset.Parquet, dataset.Arrow} {
 		var first map[string]string
-		for what, open := range inputs {
-			for _, processors := range []int{1, 2, 8} {
-				runtime.GOMAXPROCS(processors)
-				dir := t.TempDir()
-				p := params()
-				p.Format, p.sizes = format, small
-				if _, err := run(t.Context(), t, dir, open(), p); err != nil {
-					t.Fatal(err)
-				}
-				files := tree(t, dir)
-				if first == nil {
-					first = files
-				}
-				if !same(first, files) || len(files) < 20 {
-					t.Errorf("%s from a %s on %d processors: other bytes, or too few parts to tell:\n%s", format, what, processors, paths(files))
-				}
+		for _, r := range runs {
+			runtime.GOMAXPROCS(r.processors)
+			dir := t.TempDir()
+			p := params()
+			p.Format, p.sizes = format, sizes{block: 10_000, part: 30}
+			if _, err := run(t.Context(), t, dir, inputs[r.input](), p); err != nil {
+				t.Fatal(err)
+			}
+			files := tree(t, dir)
+			if first == nil {
+				first = files
+			}
+			if !same(first, files) || len(files) < 8 {
+				t.Errorf("%s from a %s on %d processors: other bytes, or too few parts to tell:\n%s", format, r.input, r.processors, paths(files))
 			}
 		}
 	}
@@ -154,7 +156,7 @@ func TestBlocks(t *testing.T) {
 	}
 	for what, input := range inputs {
 		want := modelOf([]byte(input))
-		for _, s := range []sizes{{1, 1}, {7, 2}, {100, 3}, {1000, 1}, {zmap.MaxLine, 2}, defaultSizes} {
+		for _, s := range []sizes{{1, 1 << 20}, {100, 40}, {1000, 3}, {zmap.MaxLine, 1}, defaultSizes} {
 			dir := t.TempDir()
 			p := params()
 			p.sizes = s
@@ -189,15 +191,17 @@ func TestBlocks(t *testing.T) {
 func TestBrokenOffAnywhere(t *testing.T) {
 	input := labRows(t, 300, rows.IPv6)
 	broken := errors.New("broken")
-	for cut := 1000; cut < len(input); cut += len(input)/7 + 11 {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		for what, reader := range map[string]io.Reader{
-			"read error": io.MultiReader(&oddReader{rest: input[:cut]}, iotest.ErrReader(broken)),
-			"interrupt": io.MultiReader(&oddReader{rest: input[:cut]}, readerFunc(func([]byte) (int, error) {
-				cancel(broken)
-				return 0, nil
-			})),
-		} {
+	for cut := 1000; cut < len(input); cut += len(input)/5 + 11 {
+		for _, what := range []string{"read error", "interrupt"} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			end := iotest.ErrReader(broken)
+			if what == "interrupt" {
+				end = readerFunc(func([]byte) (int, error) {
+					cancel(broken)
+					return 0, nil
+				})
+			}
+			reader := io.MultiReader(&oddReader{rest: input[:cut]}, end)
 			dir := t.TempDir()
 			p := params()
 			p.sizes = small
@@ -209,6 +213,7 @@ func TestBrokenOffAnywhere(t *testing.T) {
 			if n := query[uint64](t, dir, "SELECT count(*) FROM replies"); n != s.Kept {
 				t.Errorf("%s after %d bytes: %d replies", what, cut, n)
 			}
+			cancel(nil)
 		}
 	}
 }

@@ -54,7 +54,11 @@ type Opener func(ctx context.Context, path string) (io.ReadCloser, error)
 // on stable storage.
 func (l Left) Resume(ctx context.Context, d *dataset.Dataset, open Opener) (Summary, error) {
 	if l.Source == "" {
-		return Finish(ctx, d, l.Params)
+		s, err := Finish(ctx, d, l.Params)
+		if errors.Is(err, fs.ErrNotExist) {
+			return s, nil // a pipe that was left before its first part
+		}
+		return s, err
 	}
 	rows, err := open(ctx, l.Source)
 	if err != nil {

@@ -95,6 +95,9 @@ func (t *keyTally) add(row *zmap.Row) {
 		*t = keyTally{Rows: true, Key: row.SentKey, Target: row.Saddr}
 		return
 	}
+	if t.Differ && t.Targets {
+		return // nothing more can be found out
+	}
 	t.Differ = t.Differ || row.SentKey != t.Key
 	t.Targets = t.Targets || row.Saddr != t.Target
 }

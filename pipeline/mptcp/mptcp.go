@@ -76,16 +76,19 @@ type Options struct {
 
 // Parse reads the options of a segment: all bytes between the fixed TCP header and the payload.
 // It accepts any bytes, of any number.
-func Parse(area []byte) Options { return new(Parser).Parse(area) }
+func Parse(area []byte) (o Options) {
+	new(Parser).Parse(area, &o)
+	return o
+}
 
 // Parser reads the options of many segments. It allocates nothing for those whose option kinds it has
 // seen before, as it keeps texts of Options.Order, a bounded number. The zero value is ready for use. It is not
 // safe for concurrent use.
 type Parser struct{ orders orders }
 
-// Parse is the function Parse.
-func (p *Parser) Parse(area []byte) Options {
-	o := Options{MPCapable: MPCapable{Presence: None}}
+// Parse is the function Parse. It puts the options where they are needed, as they are costly to copy.
+func (p *Parser) Parse(area []byte, o *Options) {
+	*o = Options{MPCapable: MPCapable{Presence: None}}
 	layout := make([]byte, 0, 64)
 	for len(area) > 0 {
 		option, whole := first(area)
@@ -104,7 +107,6 @@ func (p *Parser) Parse(area []byte) Options {
 		area = area[len(option):]
 	}
 	o.Order = p.orders.text(layout)
-	return o
 }
 
 // first is the option that a list begins with. When it is not whole, nothing tells where the next one

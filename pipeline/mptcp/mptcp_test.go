@@ -155,7 +155,9 @@ func TestParser(t *testing.T) {
 	var p Parser
 	for range 50_000 {
 		area := hostile(random)
-		if got, want := p.Parse(area), Parse(area); got != want {
+		var got Options
+		p.Parse(area, &got)
+		if want := Parse(area); got != want {
 			t.Fatalf("options %x\n got %+v\nwant %+v", area, got, want)
 		}
 	}
@@ -168,13 +170,16 @@ func TestParser(t *testing.T) {
 			if kind == 1 {
 				want += "-2-!"
 			}
-			if got := p.Parse(area).Order; got != want {
+			var o Options
+			p.Parse(area, &o)
+			if got := o.Order; got != want {
 				t.Fatalf("options %x: order %q, want %q", area, got, want)
 			}
 		}
 	}
 	linux := []byte{2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7}
-	if n := testing.AllocsPerRun(100, func() { p.Parse(linux) }); n > 0 {
+	var o Options
+	if n := testing.AllocsPerRun(100, func() { p.Parse(linux, &o) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -393,8 +398,9 @@ func ExampleParse() {
 func BenchmarkParser(b *testing.B) {
 	linux := []byte{2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7, 30, 12, 1, 1, 0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 1}
 	var p Parser
+	var o Options
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Parse(linux)
+		p.Parse(linux, &o)
 	}
 }

@@ -3,16 +3,16 @@ package parquetfile
 import (
 	"fmt"
 
+	"github.com/DataDog/zstd"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/klauspost/compress/zstd"
 )
 
 // Encoder makes row groups. It keeps a few MiB of memory and is not safe for concurrent use.
 type Encoder struct {
 	columns  []column
-	zstd     *zstd.Encoder
+	zstd     zstd.Ctx // of the C library: it takes half the time of Go's
 	literals literals
 
 	valid      validity
@@ -28,22 +28,13 @@ type Encoder struct {
 	entries, packedEntries []byte // body of the dictionary page; compressed
 }
 
-// zstdWindow is how far back zstd looks for repeated parts. Further saved less than 0.1 % of TCP
-// options and no time; the default takes 7 MiB more memory.
-const zstdWindow = 512 << 10
-
 // NewEncoder returns an encoder for batches of the schema, whose fields are stored as columns says.
 func NewEncoder(schema *arrow.Schema, columns []Column) (*Encoder, error) {
 	of, err := layout(schema, columns)
 	if err != nil {
 		return nil, err
 	}
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(false), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return nil, err
-	}
-	return &Encoder{columns: of, zstd: z, dictionary: newDictionary()}, nil
+	return &Encoder{columns: of, zstd: zstd.NewCtx(), dictionary: newDictionary()}, nil
 }
 
 // Encode makes a row group of the batch, whose columns are of the schema's types and in its order. A

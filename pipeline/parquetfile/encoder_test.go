@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/parquet"
 )
 
 // Slices of batches are batches.
@@ -31,6 +33,25 @@ func TestSlices(t *testing.T) {
 	}
 }
 
+// What is under a NULL does not matter, though it have bytes.
+func TestBytesUnderNULL(t *testing.T) {
+	r := rand.New(rand.NewPCG(27, 28))
+	values, validity := make([]byte, 4096), make([]byte, 512)
+	for i := range values {
+		values[i], validity[i%len(validity)] = byte(r.Uint32()), byte(r.Uint32())
+	}
+	for _, v := range variants() {
+		in := arrayOf(v.field, values, validity, 3)
+		schema := arrow.NewSchema([]arrow.Field{v.field}, nil)
+		if v.index == nil {
+			_, got := read(t, write(t, schema, []Column{v.Column}, batchOf([]arrow.Array{in})))
+			if err := same(in, got[0].Column(0)); err != nil {
+				t.Errorf("%s, %s: %v", v.field, v.Encoding, err)
+			}
+		}
+	}
+}
+
 // A whole row group: more different values than a dictionary is for, and exactly that many.
 func TestFallback(t *testing.T) {
 	text := arrow.Field{Name: "text", Type: arrow.BinaryTypes.String}
@@ -42,6 +63,7 @@ func TestFallback(t *testing.T) {
 	}{
 		{text, nil, 131072, 65535, true},
 		{text, nil, 131072, 65536, false},
+		{text, nil, 200000, 65536, false},
 		{text, nil, 1000, 500, true},
 		{text, nil, 1000, 501, false},
 		{text, nil, 1, 1, false},
@@ -79,6 +101,12 @@ func TestFallback(t *testing.T) {
 			}
 			if chunk.HasDictionaryPage() != c.wantedDictionary {
 				t.Errorf("dictionary: %t", chunk.HasDictionaryPage())
+			}
+			if got := chunk.Encodings()[0]; (got == parquet.Encodings.RLEDict) != c.wantedDictionary {
+				t.Errorf("encoding %s", got)
+			}
+			if c.wantedDictionary && chunk.DictionaryPageOffset() >= chunk.DataPageOffset() {
+				t.Errorf("dictionary at %d, data at %d", chunk.DictionaryPageOffset(), chunk.DataPageOffset())
 			}
 		})
 	}
@@ -146,6 +174,9 @@ func TestLongValues(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got := chunk.Encodings()[0]; (got == parquet.Encodings.DeltaLengthByteArray) != (encoding == DeltaLength) {
+				t.Errorf("%s: encoding %s", encoding, got)
+			}
 			statistics, err := chunk.Statistics()
 			if err != nil {
 				t.Fatal(err)
@@ -156,6 +187,31 @@ func TestLongValues(t *testing.T) {
 			if statistics.NullCount() != 1 {
 				t.Errorf("%d NULLs", statistics.NullCount())
 			}
+		}
+	}
+}
+
+// Each row group keeps its own statistics, though the memory of the row group is used again.
+func TestStatistics(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{{Name: "number", Type: arrow.PrimitiveTypes.Uint64}}, nil)
+	var batches []arrow.RecordBatch
+	for _, value := range []uint64{1, 1 << 63} {
+		in := buildColumn(t, nil, schema.Field(0).Type, 10, func(_ *rand.Rand, i int) uint64 { return value + uint64(i) }, nullPatterns["none"])
+		batches = append(batches, batchOf([]arrow.Array{in}))
+	}
+	f, _ := read(t, write(t, schema, []Column{{Plain, Uncompressed}}, batches...))
+	for i, least := range []uint64{1, 1 << 63} {
+		chunk, err := f.MetaData().RowGroup(i).ColumnChunk(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statistics, err := chunk.Statistics()
+		if err != nil {
+			t.Fatal(err)
+		}
+		low, high := binary.LittleEndian.Uint64(statistics.EncodeMin()), binary.LittleEndian.Uint64(statistics.EncodeMax())
+		if low != least || high != least+9 {
+			t.Errorf("row group %d: %d to %d", i, low, high)
 		}
 	}
 }
@@ -178,7 +234,8 @@ func TestIncompressible(t *testing.T) {
 			if got := chunk.Compression().String(); got != c.codec {
 				t.Errorf("%s values: codec %s", c.values, got)
 			}
-			if chunk.TotalUncompressedSize() < 40000 || chunk.TotalUncompressedSize() > 40100 {
+			const header = 15 // at least
+			if chunk.TotalUncompressedSize() < 40000+header || chunk.TotalUncompressedSize() > 40100 {
 				t.Errorf("%s values: %d bytes uncompressed", c.values, chunk.TotalUncompressedSize())
 			}
 		}
@@ -217,6 +274,8 @@ func TestErrors(t *testing.T) {
 	indices := buildColumn(t, r, arrow.PrimitiveTypes.Uint8, 100, valuePatterns["few"], nullPatterns["none"])
 	short := array.NewDictionaryArray(&arrow.DictionaryType{IndexType: indices.DataType(), ValueType: text.Type},
 		indices, buildColumn(t, r, text.Type, 2, valuePatterns["few"], nullPatterns["none"]))
+	null := array.NewDictionaryArray(&arrow.DictionaryType{IndexType: indices.DataType(), ValueType: text.Type},
+		indices, buildColumn(t, r, text.Type, 5, valuePatterns["few"], nullPatterns["all"]))
 	for _, c := range []struct {
 		field  arrow.Field
 		column Column
@@ -232,6 +291,7 @@ func TestErrors(t *testing.T) {
 			asDictionary(t, column(arrow.PrimitiveTypes.Uint8, "none"), arrow.PrimitiveTypes.Uint8), "for uint8"},
 		{text, Column{Encoding: Dictionary}, asDictionary(t, column(arrow.BinaryTypes.Binary, "none"), arrow.PrimitiveTypes.Uint8), "for utf8"},
 		{text, Column{Encoding: Dictionary}, short, "a dictionary without an entry"},
+		{text, Column{Encoding: Dictionary}, null, "a dictionary without an entry"},
 	} {
 		schema := arrow.NewSchema([]arrow.Field{c.field}, nil)
 		e, err := NewEncoder(schema, []Column{c.column})

@@ -131,6 +131,15 @@ func TestHybrid(t *testing.T) {
 	}
 }
 
+// Indices take the bits that the last entry's needs, but at least one.
+func TestIndexWidth(t *testing.T) {
+	for entries, want := range map[int]byte{1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 256: 8, 257: 9, 65535: 16} {
+		if got := appendIndices(nil, []uint16{0}, entries)[0]; got != want {
+			t.Errorf("%d entries: %d bits", entries, got)
+		}
+	}
+}
+
 // Long runs are runs, not bits.
 func TestHybridRuns(t *testing.T) {
 	for width := 1; width <= 16; width++ {
@@ -240,6 +249,21 @@ func TestDelta(t *testing.T) {
 	}
 }
 
+// Blocks take as many bits as their deltas need, and padding none.
+func TestDeltaSize(t *testing.T) {
+	alternating := make([]uint32, 129)
+	for i := range alternating {
+		alternating[i] = uint32(4 + i&1)
+	}
+	const header, blockHeader = 2 + 1 + 2 + 1, 1 + 4
+	if got := len(appendDelta(nil, alternating)); got != header+blockHeader+128*2/8 {
+		t.Errorf("%d bytes for deltas of 1 and -1", got)
+	}
+	if got := appendDelta(nil, []uint32{0, 1000000}); len(got) != 2+1+1+1+3+4 {
+		t.Errorf("%d bytes for one delta", len(got))
+	}
+}
+
 // INT32 has no deltas of more than 32 bits.
 func TestDeltaWidth(t *testing.T) {
 	page := appendDelta(nil, []uint32{1 << 31, 0, 1<<32 - 1, 1 << 31, 1<<31 - 1})
@@ -268,7 +292,7 @@ func TestLiterals(t *testing.T) {
 		for _, symbols := range []int{1, 2, 10, 256} {
 			src := make([]byte, n)
 			for i := range src {
-				src[i] = byte(r.IntN(symbols))
+				src[i] = byte(7 + r.IntN(symbols))
 			}
 			frame := l.appendFrame([]byte("before"), src)
 			got, err := decoder.DecodeAll(frame[6:], nil)
@@ -289,6 +313,22 @@ func TestLiterals(t *testing.T) {
 	}
 }
 
+// A block whose codes save less than their header takes is stored as it is: no block may be longer
+// than its bytes.
+func TestLiteralsHeader(t *testing.T) {
+	r := rand.New(rand.NewPCG(29, 30))
+	var l literals
+	for try := range 20000 {
+		src := make([]byte, leastBlock+r.IntN(200))
+		for i := range src {
+			src[i] = byte(r.IntN(80 + try%80))
+		}
+		if frame := l.appendFrame(nil, src); len(frame) > 9+3+len(src) {
+			t.Fatalf("%d bytes: a frame of %d", len(src), len(frame))
+		}
+	}
+}
+
 // least and greatest against sorting.
 func TestLeastAndGreatest(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
@@ -296,12 +336,24 @@ func TestLeastAndGreatest(t *testing.T) {
 		var s byteStrings
 		var all []string
 		for range 1 + r.IntN(20) {
-			v := bytes.Repeat([]byte{0, 'a', 0xff}[r.IntN(3):][:1], r.IntN(12))
-			v = append(v, []byte{0, 1, 0x7f, 0x80, 0xff}[r.IntN(5):]...)[:r.IntN(len(v)+1)]
+			v := bytes.Repeat([]byte{'a'}, r.IntN(12))
+			for range r.IntN(3) {
+				v = append(v, []byte{0, 'a', 0xff}[r.IntN(3)])
+			}
+			for range min(len(v), r.IntN(3)) {
+				v[r.IntN(len(v))] = byte(r.Uint32())
+			}
 			s.starts = append(s.starts, int32(len(s.bytes)))
 			s.lengths = append(s.lengths, uint32(len(v)))
 			s.bytes = append(s.bytes, v...)
 			all = append(all, string(v))
+		}
+		numbers := make([]int64, len(all))
+		for i := range numbers {
+			numbers[i] = r.Int64() - r.Int64()
+		}
+		if low, high := leastAndGreatest(numbers); low != slices.Min(numbers) || high != slices.Max(numbers) {
+			t.Fatalf("%d: %d and %d", numbers, low, high)
 		}
 		least, greatest := s.leastAndGreatest()
 		if string(least) != slices.Min(all) || string(greatest) != slices.Max(all) {

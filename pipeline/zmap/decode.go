@@ -26,6 +26,7 @@ type Decoder struct {
 	seen    map[string]bool // their names
 
 	tcpOptions [maxTCPOptions]byte // of Row.TCPOptions
+	daddr      lastAddress         // our own, which seldom changes
 	quote      []byte              // of Row.Quote
 
 	// What the line being read says beyond its row.
@@ -253,7 +254,7 @@ func (d *Decoder) finishMPTCP() error {
 		}
 		return nil
 	}
-	r.Options = d.options.Parse(r.TCPOptions)
+	d.options.Parse(r.TCPOptions, &r.Options)
 	r.MPCapable = r.Options.MPCapable
 	if d.printed.Presence != "" && d.printed != r.MPCapable {
 		return fmt.Errorf("%w: mptcp fields say %s, tcp_options say %s",

@@ -352,14 +352,14 @@ func TestDecodeDamaged(t *testing.T) {
 // A hostile input can neither make a decoder's memory grow nor make it forget for good.
 func TestShapesAreBounded(t *testing.T) {
 	steps := func(s *step) (n, size int) {
-		n, size = 1, len(s.before)
+		n, size = 1, len(s.before.text)
 		if len(s.next) > maxNext {
 			t.Fatalf("%d steps behind one", len(s.next))
 		}
 		for stack := slices.Clone(s.next); len(stack) > 0; n++ {
 			top := stack[len(stack)-1]
 			stack = append(stack[:len(stack)-1], top.next...)
-			size += len(top.before)
+			size += len(top.before.text)
 		}
 		return n, size
 	}

@@ -142,7 +142,7 @@ func (d *Decoder) take(f field, text []byte) int {
 	case saddr:
 		return takeAddress(text, &r.Saddr)
 	case daddr:
-		return takeAddress(text, &r.Daddr)
+		return d.daddr.take(text, &r.Daddr)
 	case sport:
 		return takeInteger(text, &r.Sport, 1<<16-1)
 	case dport:

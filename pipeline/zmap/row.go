@@ -16,7 +16,7 @@ func (r Reason) Error() string { return string(r) }
 
 const (
 	ErrBlank         Reason = "blank"         // the line holds nothing
-	ErrTooLong       Reason = "too-long"      // the line is longer than MaxLine
+	ErrTooLong       Reason = "too-long"      // the line is longer than MaxLine, 65,536 bytes
 	ErrNotJSON       Reason = "not-json"      // not one JSON text in UTF-8 (RFC 8259)
 	ErrDuplicate     Reason = "duplicate"     // a member occurs twice
 	ErrType          Reason = "type"          // a value of the wrong JSON type

@@ -12,7 +12,7 @@ type shapes struct {
 // step is the text that is printed before a value, and then the value's field; at the end of a line,
 // endOfRow.
 type step struct {
-	before string // from the end of the value before it, as in `, "probe": "v0", "tcp_options": `
+	before literal // from the end of the value before it, as in `, "probe": "v0", "tcp_options": `
 	field  field
 	next   []*step // what has followed
 	common *common // at the end of a line
@@ -31,10 +31,10 @@ func (d *Decoder) readKnown(line []byte) bool {
 	at := &d.shapes.root
 next:
 	for _, s := range at.next {
-		if len(line) < len(s.before) || string(line[:len(s.before)]) != s.before {
+		if !s.before.begins(line) {
 			continue
 		}
-		value := line[len(s.before):]
+		value := line[len(s.before.text):]
 		if s.field == endOfRow {
 			if len(value) > 0 {
 				continue
@@ -77,14 +77,14 @@ func (s *shapes) learn(line []byte, members []member, said common) {
 // step returns the step behind at with this text and field, a new one if there is none yet.
 func (s *shapes) step(at *step, before string, f field) *step {
 	for _, known := range at.next {
-		if known.field == f && known.before == before {
+		if known.field == f && known.before.text == before {
 			return known
 		}
 	}
 	if len(at.next) == maxNext {
 		at.next = nil
 	}
-	added := &step{before: before, field: f}
+	added := &step{before: newLiteral(before), field: f}
 	at.next = append(at.next, added)
 	s.size += len(before)
 	return added

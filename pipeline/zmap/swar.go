@@ -31,8 +31,51 @@ func shortWord(text []byte) uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
+// literal is a text to compare with: most are of 8 to 16 bytes, which two words hold.
+type literal struct {
+	text       string
+	head, tail uint64 // its first and last eight bytes
+}
+
+func newLiteral(text string) literal {
+	l := literal{text: text}
+	if len(text) >= 8 {
+		l.head, l.tail = word([]byte(text)), word([]byte(text[len(text)-8:]))
+	}
+	return l
+}
+
+// begins says whether a line begins with the literal.
+func (l *literal) begins(line []byte) bool {
+	n := len(l.text)
+	if n < 8 || n > 16 {
+		return len(line) >= n && string(line[:n]) == l.text
+	}
+	return len(line) >= n &&
+		binary.LittleEndian.Uint64(line) == l.head && binary.LittleEndian.Uint64(line[n-8:]) == l.tail
+}
+
 // marked returns how many bytes come before the first one that is marked by its highest bit.
 func marked(word uint64) int { return bits.TrailingZeros64(word) / 8 }
+
+// skipDigits returns the number of up to 15 decimal digits that text begins with, 0 if there are more.
+func skipDigits(text []byte) int {
+	length := digitBytes(word(text))
+	if length < 8 {
+		return length
+	}
+	if length += digitBytes(word(text[8:])); length > 15 {
+		return 0
+	}
+	return length
+}
+
+// digitBytes returns how many of a word's first bytes are decimal digits.
+func digitBytes(w uint64) int {
+	w ^= '0' * ones
+	// A byte above 9 gets its highest bit, and may spoil those behind it.
+	return marked((w + (0x80-10)*ones | w) & high)
+}
 
 // digits reads up to 15 decimal digits, and returns their number. It reads none of a longer text.
 func digits(text []byte) (n int64, length int) {
@@ -51,9 +94,8 @@ var powersOf10 = [8]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7}
 
 // digits8 reads the decimal digits that a word begins with.
 func digits8(w uint64) (n uint64, length int) {
+	length = digitBytes(w)
 	w ^= '0' * ones
-	// A byte above 9 gets its highest bit, and may spoil those behind it.
-	length = marked((w + (0x80-10)*ones | w) & high)
 	w <<= 64 - 8*length // as if zeros came before them
 	// Digits become pairs, pairs groups of four, groups one number.
 	w = (w*10 + w>>8) & 0x00ff00ff00ff00ff

@@ -138,6 +138,25 @@ func takeAddress(text []byte, field *netip.Addr) int {
 	return length + 2
 }
 
+// lastAddress remembers the address of the row before, as it was printed.
+type lastAddress struct {
+	text    []byte // with quotation marks
+	address netip.Addr
+}
+
+// take is takeAddress.
+func (l *lastAddress) take(text []byte, field *netip.Addr) int {
+	if n := len(l.text); n > 0 && len(text) >= n && string(text[:n]) == string(l.text) {
+		*field = l.address
+		return n
+	}
+	length := takeAddress(text, field)
+	if length > 0 {
+		l.text, l.address = append(l.text[:0], text[:length]...), *field
+	}
+	return length
+}
+
 // ipv4 reads the address that text begins with, and returns the length of its text.
 func ipv4(text []byte) (ip [4]byte, length int) {
 	for i := range ip {
@@ -246,6 +265,9 @@ func skipPlain(text []byte) int {
 			return 0
 		}
 		return end + 1
+	}
+	if length := skipDigits(text); length == 1 || length > 1 && text[0] != '0' {
+		return length
 	}
 	if _, length := integer(text); length > 0 {
 		return length

@@ -1,4 +1,5 @@
-// Command tables-page prints docs/tables.md: the dataset's tables as schemas/tables.yaml defines them.
+// Command tables-page prints docs/tables.md: the dataset's tables as schemas/tables.yaml defines them, and
+// what else is in a dataset. It reads the sources of the working directory.
 package main
 
 import (
@@ -14,10 +15,12 @@ import (
 type column struct {
 	Name, Type, Meaning, Unit, Reference string
 	NullWhen                             string `yaml:"null_when"`
+	Since                                int
 }
 
 // contract keeps the tables as a YAML node, for their order.
 type contract struct {
+	Version    int
 	Partitions []column
 	Tables     yaml.Node
 }
@@ -25,6 +28,20 @@ type contract struct {
 type table struct {
 	Meaning string
 	Columns []column
+}
+
+// types are what the types of columns are to readers.
+var types = [][]string{
+	{"`string`", "string", "VARCHAR", "String"},
+	{"`binary`", "binary", "BLOB", "Binary"},
+	{"`bool`", "bool", "BOOLEAN", "Boolean"},
+	{"`uint8`", "uint8", "UTINYINT", "UInt8"},
+	{"`uint16`", "uint16", "USMALLINT", "UInt16"},
+	{"`uint32`", "uint32", "UINTEGER", "UInt32"},
+	{"`uint64`", "uint64", "UBIGINT", "UInt64"},
+	{"`timestamp`", "timestamp[us, tz=UTC]", "TIMESTAMP WITH TIME ZONE", "Datetime(us, UTC)"},
+	{"`list<string>`", "list of string", "VARCHAR[]", "List(String)"},
+	{"`list<struct<…>>`", "list of struct", "STRUCT(…)[]", "List(Struct)"},
 }
 
 func main() {
@@ -39,34 +56,69 @@ func printPage() error {
 	if err := yaml.Unmarshal(schemas.Tables, &c); err != nil {
 		return fmt.Errorf("schemas/tables.yaml: %w", err)
 	}
-	fmt.Println("<!-- Generated from schemas/tables.yaml by `make docs`. -->")
-	fmt.Println("# The dataset's tables")
-	fmt.Println()
-	fmt.Println("Files are `DATASET/TABLE/date=…/family=…/port=…/probe=…/SCAN_ID.parquet`. Keys are unsigned 64-bit")
-	fmt.Println("integers whose most significant byte is the first on the wire; times are UTC.")
-	fmt.Println()
-	fmt.Println("## Partition keys")
-	fmt.Println()
-	fmt.Println("Folder names (Hive style), which readers show as columns of every table.")
+	fmt.Print("<!-- Generated from schemas/tables.yaml and the Go sources by `make docs`. -->\n" +
+		"# The dataset's tables\n\n" +
+		"Keys are unsigned 64-bit integers whose most significant byte is the first on the wire; times are UTC.\n" +
+		"*Since* is the version of the tables that had the column first; in files of an older one it is missing. This page is\n")
+	fmt.Printf("of version %d, which Parquet and Arrow files of `replies` and `scans` have as metadata `mpcensus_tables_version`.\n", c.Version)
+	fmt.Print(folders)
+
+	fmt.Print("\n## Partition keys\n\nFolder names (Hive style), which readers show as columns of every table. In `--arrow-stream` they have these\n" +
+		"types; readers of files guess them from the names.\n\n")
 	printColumns(c.Partitions)
 	for i := 0; i < len(c.Tables.Content); i += 2 {
 		var t table
 		if err := c.Tables.Content[i+1].Decode(&t); err != nil {
 			return fmt.Errorf("schemas/tables.yaml: %w", err)
 		}
-		fmt.Printf("\n## `%s`\n\n%s\n", c.Tables.Content[i].Value, t.Meaning)
+		fmt.Printf("\n## `%s`\n\n%s\n\n", c.Tables.Content[i].Value, t.Meaning)
 		printColumns(t.Columns)
 	}
-	return nil
+
+	fmt.Print("\n## Types\n\n")
+	printTable([]string{"type", "pyarrow, pandas", "DuckDB", "polars"}, types)
+	return printRejects()
 }
 
+// folders is what a dataset looks like: packages pipeline/dataset (layout, commit protocol), ingest and spool.
+const folders = `
+## Folders
+
+` + "```" + `
+DATASET/
+  scans/date=…/family=…/port=…/probe=…/SCAN_ID.parquet          what a scan is; lists its files
+  replies/date=…/…/SCAN_ID-00000.parquet, SCAN_ID-00001.parquet  parts, in the order of the input
+  replies/date=…/…/SCAN_ID-sorted-00000.parquet, …               in place of them after dataset compact
+  hosts/date=…/…/SCAN_ID.parquet                                 made by classify
+  treatments/date=…/…/SCAN_ID.parquet                            made by classify
+  rejects/date=…/…/SCAN_ID-00000.jsonl                           lines that are no rows
+  rejects/unassigned-DIGEST-00000.jsonl                          of an input that names no scan
+  unfinished/                                                    not part of the dataset yet
+    NAME/                                                        parts, and how far they go
+    SCAN_ID/rows.jsonl.zst, scan.json                            spool: what ZMap prints
+    SCAN_ID.commit.json                                          a commit that is being carried out
+` + "```" + `
+
+A file that no row of ` + "`scans`" + ` lists is no part of the dataset. A part has the rows of 1 GiB of the input,
+decompressed, so that the same input gives the same files; a part without rows has no file. With
+` + "`--format arrow`" + `, ` + "`replies` and `scans`" + ` are Arrow IPC files (` + "`.arrow`" + `). Names that begin with ` + "`.tmp-`" + ` are
+files that are being written.
+`
+
 func printColumns(columns []column) {
-	fmt.Println()
-	fmt.Println("| column | type | meaning | unit | NULL when | reference |")
-	fmt.Println("|---|---|---|---|---|---|")
+	var rows [][]string
 	for _, c := range columns {
-		cells := []string{"`" + c.Name + "`", c.Type, c.Meaning, c.Unit, c.NullWhen, c.Reference}
-		for i, cell := range cells {
+		rows = append(rows, []string{"`" + c.Name + "`", "`" + c.Type + "`", c.Meaning, c.Unit, c.NullWhen, c.Reference, fmt.Sprint(c.Since)})
+	}
+	printTable([]string{"column", "type", "meaning", "unit", "NULL when", "reference", "since"}, rows)
+}
+
+func printTable(heads []string, rows [][]string) {
+	fmt.Println("| " + strings.Join(heads, " | ") + " |")
+	fmt.Println(strings.Repeat("|---", len(heads)) + "|")
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
 			cells[i] = strings.ReplaceAll(cell, "|", `\|`)
 		}
 		fmt.Println("| " + strings.Join(cells, " | ") + " |")

@@ -1,12 +1,14 @@
-"""Reads a dataset with pyarrow and DuckDB, and prints what each of them sees in it as JSON.
+"""Reads a dataset with pyarrow, polars and DuckDB, and prints what each of them sees in it as JSON.
 
 usage: readers.py DATASET parquet|arrow
+       readers.py STREAM stream
 """
 
 import json
 import sys
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 
@@ -15,31 +17,44 @@ def plain(value):
     return value.hex() if isinstance(value, bytes) else value
 
 
-def rows(table):
+def of_arrow(table):
     # Times as microseconds since 1970, so that no time zone database is needed.
     columns = [c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in table.columns]
-    table = pa.table(columns, names=table.column_names)
-    return [{k: plain(v) for k, v in row.items()} for row in table.to_pylist()]
+    rows = pa.table(columns, names=table.column_names).to_pylist()
+    return {
+        "types": {f.name: str(f.type) for f in table.schema},
+        "meanings": sum(b"meaning" in (f.metadata or {}) for f in table.schema),
+        "version": (table.schema.metadata or {}).get(b"mpcensus_tables_version", b"").decode(),
+        "rows": [{k: plain(v) for k, v in row.items()} for row in rows],
+    }
 
 
-def main():
-    dataset, file_format = sys.argv[1:]
-    seen = {}
-    for name in ("replies", "scans"):
-        table = ds.dataset(f"{dataset}/{name}", format=file_format, partitioning="hive").to_table()
-        seen[f"pyarrow {name}"] = {
-            "types": {f.name: str(f.type) for f in table.schema},
-            "nullable": [f.name for f in table.schema if f.nullable],
-            "meanings": sum(b"meaning" in (f.metadata or {}) for f in table.schema),
-            "rows": rows(table),
-        }
+def of_polars(frame):
+    rows = frame.with_columns(pl.col(pl.Datetime).cast(pl.Int64)).to_dicts()
+    return {
+        "types": {name: str(dtype) for name, dtype in frame.schema.items()},
+        "rows": [{k: plain(v) for k, v in row.items()} for row in rows],
+    }
+
+
+def of_duckdb(relation):
+    return of_arrow(relation.arrow().read_all()) | {"types": dict(zip(relation.columns, map(str, relation.types)))}
+
+
+def read(path, file_format):
+    if file_format == "stream":
+        with pa.ipc.open_stream(path) as stream:
+            yield "pyarrow replies", of_arrow(stream.read_all())
+        yield "polars replies", of_polars(pl.read_ipc_stream(path))
+        return
+    for name in ("replies", "scans") if file_format == "arrow" else ("replies", "hosts", "treatments", "scans"):
+        files = f"{path}/{name}/**/*.{file_format}"
+        yield f"pyarrow {name}", of_arrow(ds.dataset(f"{path}/{name}", format=file_format, partitioning="hive").to_table())
+        scan = pl.scan_ipc if file_format == "arrow" else pl.scan_parquet
+        yield f"polars {name}", of_polars(scan(files, hive_partitioning=True).collect())
         if file_format == "parquet":
-            duck = duckdb.sql(f"FROM read_parquet('{dataset}/{name}/**/*.parquet', hive_partitioning = true)")
-            seen[f"duckdb {name}"] = {
-                "types": dict(zip(duck.columns, map(str, duck.types))),
-                "rows": rows(duck.arrow().read_all()),
-            }
-    json.dump(seen, sys.stdout, default=str)  # DuckDB makes a date of the partition key
+            yield f"duckdb {name}", of_duckdb(duckdb.sql(f"FROM read_parquet('{files}', hive_partitioning = true)"))
 
 
-main()
+# str: two of the readers make a date of the partition key.
+json.dump(dict(read(*sys.argv[1:])), sys.stdout, default=str)
