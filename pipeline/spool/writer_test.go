@@ -291,6 +291,7 @@ func TestSlowDisk(t *testing.T) {
 				}
 				if name == "sync" {
 					time.Sleep(10 * time.Second)
+					synctest.Wait()
 					if len(file.content) == 0 {
 						t.Error("nothing is written while the disk syncs")
 					}

@@ -82,6 +82,7 @@ func s3Client(ctx context.Context, parameters url.Values) (*s3.Client, error) {
 			return nil, fmt.Errorf("no credentials (%s): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE", oneLine(err))
 		}
 	}
+	limit := stallTimeout
 	config.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		dial := t.DialContext
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -89,7 +90,7 @@ func s3Client(ctx context.Context, parameters url.Values) (*s3.Client, error) {
 			if err != nil {
 				return nil, err
 			}
-			return stallConn{conn}, nil
+			return stallConn{conn, limit}, nil
 		}
 	})
 	return s3.NewFromConfig(config, func(o *s3.Options) {
@@ -115,18 +116,21 @@ func abortThoughCancelled(stack *middleware.Stack) error {
 		}), middleware.Before)
 }
 
-// stallConn is a connection that fails when neither side has sent anything for stallTimeout. A
-// deadline for both directions: while a body is sent, nothing is received.
-type stallConn struct{ net.Conn }
+// stallConn is a connection that fails when neither side has sent anything for so long. A deadline for
+// both directions: while a body is sent, nothing is received.
+type stallConn struct {
+	net.Conn
+	limit time.Duration
+}
 
 // Read implements net.Conn.
 func (c stallConn) Read(p []byte) (int, error) {
-	c.SetDeadline(time.Now().Add(stallTimeout))
+	c.SetDeadline(time.Now().Add(c.limit))
 	return c.Conn.Read(p)
 }
 
 // Write implements net.Conn.
 func (c stallConn) Write(p []byte) (int, error) {
-	c.SetDeadline(time.Now().Add(stallTimeout))
+	c.SetDeadline(time.Now().Add(c.limit))
 	return c.Conn.Write(p)
 }
