@@ -47,8 +47,10 @@ bench-targets: build ## time and memory of targets build for ten million IPv6 ad
 	go run ./scripts/bench-targets bin/mpcensus
 
 .PHONY: test-faults
-test-faults: tools-test .venv/ready build ## the long fault tests: kills, full disks, stores that fail (a quarter of an hour)
-	MPCENSUS_FAULTS=long go test -count=1 -timeout 30m -v -run 'Fault' ./pipeline/ingest ./e2e
+test-faults: tools-test .venv/ready build ## the long form of the fault tests: 400 kills and more (a quarter of an hour)
+	MPCENSUS_FAULTS=long go test -count=1 -timeout 40m -v \
+		-run 'Killed|TwoAtOnce|ObjectStore|FullDisk|Unwritable|NobodyReads|Truncated|Backwards|Rejects|Fault' \
+		./pipeline/ingest ./pipeline/dataset ./pipeline/spool ./pipeline/store ./e2e
 
 .PHONY: bench-ingest
 bench-ingest: .venv/ready build ## speed, memory and file size of ingest beside DuckDB's

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -133,6 +134,87 @@ func TestScanKilled(t *testing.T) {
 	}
 	if out := mustRun(t, mpcensus, "ingest", "--dataset", census, "--resume"); !strings.Contains(out, "nothing else is unfinished") {
 		t.Errorf("ingest --resume again printed %q", out)
+	}
+}
+
+// TestResumeWithoutInput: an ingest whose input is gone does not keep others from being finished.
+func TestResumeWithoutInput(t *testing.T) {
+	census := filepath.Join(t.TempDir(), "census")
+	notes := func() []string {
+		found, err := filepath.Glob(filepath.Join(census, "unfinished", "file-*", "state.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for n, probe := range []string{"v0", "v1"} {
+		ingest := exec.Command(mpcensus, "ingest", "--dataset", census, labRows(t, "--rows", "400000", "--probe", probe))
+		if err := ingest.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for len(notes()) == n {
+			time.Sleep(time.Millisecond)
+		}
+		if err := ingest.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		ingest.Wait()
+	}
+	first, err := os.ReadFile(notes()[0]) // the one that is tried first
+	if err != nil {
+		t.Fatal(err)
+	}
+	var note struct{ Made struct{ Source string } }
+	if err := json.Unmarshal(first, &note); err != nil || os.Remove(note.Made.Source) != nil {
+		t.Fatalf("%v: %s", err, first)
+	}
+	oneLineOf(t, run(t, mpcensus, "ingest", "--dataset", census, "--resume"), 1, "put it back, or remove unfinished/")
+	checkClean(t, census)
+	if c := scanCounts(t, census); !c.complete || c.rows != 400_000 || len(notes()) != 1 {
+		t.Errorf("%+v, unfinished %q: want one scan, and one that is not", c, notes())
+	}
+}
+
+// freezingZMap is a ZMap that stops the disk, so that nothing is written to it, and prints rows. It notes
+// whether they were read within two seconds.
+const freezingZMap = `#!/bin/sh
+case "$*" in
+*--version*) echo zmap v4.1.0; exit ;;
+*--list-probe-modules*) echo mptcp_synscan; exit ;;
+esac
+fsfreeze --freeze '%[1]s'
+timeout 2 cat '%[2]s'
+echo $? > '%[3]s'
+fsfreeze --unfreeze '%[1]s'
+`
+
+// TestScanSlowDisk: ZMap does not wait for a disk that stands still, not even at the scan's beginning.
+func TestScanSlowDisk(t *testing.T) {
+	require(t, "mkfs.ext4", "fsfreeze")
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	disk := path("disk")
+	for _, command := range []string{"truncate -s 64M disk.img", "mkfs.ext4 -q disk.img", "mkdir disk", "mount -o loop disk.img disk"} {
+		if r := run(t, "sh", "-c", "cd '"+dir+"' && "+command); r.code != 0 {
+			skip(t, "no disk of the test's own: %s: %s", command, r.stderr)
+		}
+	}
+	defer mustRun(t, "umount", disk)
+	defer run(t, "fsfreeze", "--unfreeze", disk)
+	script := fmt.Sprintf(freezingZMap, disk, labRows(t, "--rows", "5000", "--probe", "v1"), path("outcome"))
+	for name, text := range map[string]string{"zmap": script, "blocklist": "192.0.2.0/24\n"} {
+		if err := os.WriteFile(path(name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := run(t, mpcensus, "scan", "--dataset", path("census"), "--spool", filepath.Join(disk, "spool"), "--port", "443",
+		"--zmap", path("zmap"), "--blocklist", path("blocklist"), "--interface", "lo", "--source-ip", "127.0.0.1",
+		"--gateway-mac", "02:00:00:00:00:01", "198.18.0.1")
+	if outcome, err := os.ReadFile(path("outcome")); err != nil || string(outcome) != "0\n" {
+		t.Errorf("the rows were not read while the disk stood still: %q, %v\n%s", outcome, err, r.stderr)
+	}
+	if c := scanCounts(t, path("census")); c.rows != 5000 {
+		t.Errorf("%+v: want 5000 rows", c)
 	}
 }
 

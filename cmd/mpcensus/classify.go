@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -56,6 +57,9 @@ func withDataset(c *cli.Context, f func(*sql.DB) error) error {
 	}
 	dir := c.String("dataset")
 	if _, err := os.Stat(dir); err != nil {
+		if strings.Contains(dir, "://") {
+			return usageErrorf("--dataset %s: %s reads local folders: copy it to one first", dir, c.Command.Name)
+		}
 		return fmt.Errorf("no dataset: %w", err)
 	}
 	db, err := dataset.OpenDuckDB(c.Context, dir, dataset.DuckDBOptions{})

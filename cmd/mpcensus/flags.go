@@ -36,15 +36,13 @@ func spoolFlag() cli.Flag {
 	return &cli.StringFlag{Name: "spool", Usage: "`DIR` for a scan's rows until they are in the dataset", DefaultText: "in the dataset; required if that is an object store"}
 }
 
-// spoolRoot is the folder of spools.
-func spoolRoot(c *cli.Context, d *dataset.Dataset) (string, error) {
+// spoolRoot is the folder of spools; empty if none is named, and the dataset is in an object store.
+func spoolRoot(c *cli.Context, d *dataset.Dataset) string {
 	if root := c.String("spool"); root != "" {
-		return root, nil
+		return root
 	}
-	if root, ok := d.LocalUnfinished(); ok {
-		return root, nil
-	}
-	return "", usageErrorf("--spool is missing: the dataset is in an object store, and a scan's rows need a local folder first")
+	root, _ := d.LocalUnfinished()
+	return root
 }
 
 func formatFlag() cli.Flag {

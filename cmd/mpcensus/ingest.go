@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,32 +104,38 @@ func runIngest(c *cli.Context) error {
 
 func ingestAll(ctx context.Context, d *dataset.Dataset, inputs []string, p ingest.Params, share *shareOfRejects) error {
 	for _, input := range inputs {
-		p.Input, p.Source = input, sourceOfInput(input)
-		p.Stage = stageOf(p)
-		if err := withProgress(input, &p, share, func() (ingest.Summary, error) {
-			rows, err := openInput(ctx, input)
-			if err != nil {
-				return ingest.Summary{}, err
-			}
-			defer rows.Close()
-			return ingest.Run(ctx, d, rows, p)
-		}); err != nil {
+		if err := ingestOne(ctx, d, input, p, share); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func ingestOne(ctx context.Context, d *dataset.Dataset, input string, p ingest.Params, share *shareOfRejects) error {
+	rows, err := openInput(ctx, input)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	p.Input, p.Source = input, sourceOfInput(input)
+	p.Stage = stageOf(p)
+	return withProgress(input, &p, share, func() (ingest.Summary, error) {
+		return ingest.Run(ctx, d, rows, p)
+	})
+}
+
 // resume finishes scans whose rows are in spools, and ingests that processes left unfinished.
 func resume(c *cli.Context, d *dataset.Dataset, share *shareOfRejects) error {
-	root, err := spoolRoot(c, d)
-	if err != nil {
-		return err
+	root := spoolRoot(c, d)
+	var folders []string
+	if root != "" {
+		var err error
+		if folders, err = ingest.LiveFolders(root); err != nil {
+			return err
+		}
 	}
-	folders, err := ingest.LiveFolders(root)
-	if err != nil {
-		return err
-	}
+	// What cannot be finished, as when its input is gone, does not keep the rest from being so.
+	var failures error
 	for _, folder := range folders {
 		var p ingest.Params
 		err := withProgress(folder, &p, share, func() (ingest.Summary, error) {
@@ -138,26 +145,33 @@ func resume(c *cli.Context, d *dataset.Dataset, share *shareOfRejects) error {
 			fmt.Fprintf(os.Stderr, "%v: left alone\n", err)
 			continue
 		}
-		if err != nil {
-			return err
+		failures = errors.Join(failures, err)
+		if c.Context.Err() != nil {
+			return failures
 		}
 	}
 	left, err := ingest.Unfinished(c.Context, d)
 	if err != nil {
-		return err
+		return errors.Join(failures, err)
 	}
 	for _, l := range left {
 		l.ToolVersion = version
-		if err := withProgress(l.Input, &l.Params, share, func() (ingest.Summary, error) {
+		err := withProgress(l.Input, &l.Params, share, func() (ingest.Summary, error) {
 			return l.Resume(c.Context, d, openInput)
-		}); err != nil {
-			return err
+		})
+		if errors.Is(err, dataset.ErrBusy) {
+			fmt.Fprintf(os.Stderr, "%v: left alone\n", err)
+			continue
+		}
+		failures = errors.Join(failures, err)
+		if c.Context.Err() != nil {
+			return failures
 		}
 	}
 	if len(folders) == 0 && len(left) == 0 {
-		fmt.Println("nothing else is unfinished")
+		fmt.Printf("nothing else is unfinished; spools were looked for in %s\n", cmp.Or(root, "no folder, as --spool names none"))
 	}
-	return nil
+	return failures
 }
 
 // withProgress runs an ingest, shows on a terminal how far it is, and prints what became of it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -40,13 +41,14 @@ func inputNames(arguments []string) ([]string, error) {
 	return names, nil
 }
 
-// openInput opens a file, or standard input for "-", and decompresses it as its name says. Reads end
-// with ctx.
+// openInput opens a file, or standard input for "-", and decompresses it as its name or its first bytes
+// say. Reads end with ctx.
 func openInput(ctx context.Context, name string) (io.ReadCloser, error) {
 	if name == "-" {
-		return io.NopCloser(ingest.Interruptible(ctx, os.Stdin)), nil
+		rows, err := decompress(name, ingest.Interruptible(ctx, os.Stdin))
+		return io.NopCloser(rows), err
 	}
-	file, err := os.Open(name)
+	file, err := open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -62,21 +64,60 @@ func openInput(ctx context.Context, name string) (io.ReadCloser, error) {
 	if !info.Mode().IsRegular() {
 		rows = ingest.Interruptible(ctx, file)
 	}
-	switch {
-	case strings.HasSuffix(name, ".gz"):
-		rows, err = gzip.NewReader(rows)
-	case strings.HasSuffix(name, ".zst"):
-		// Decoding in this goroutine leaves none behind.
-		rows, err = zstd.NewReader(rows, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
-	}
-	if err != nil {
+	if rows, err = decompress(name, rows); err != nil {
 		file.Close()
-		return nil, fmt.Errorf("%s: not what its name says: %w", name, err)
+		return nil, err
 	}
 	return struct {
 		io.Reader
 		io.Closer
 	}{rows, file}, nil
+}
+
+// open waits for the writer of a named pipe, but not longer than until ctx ends.
+func open(ctx context.Context, name string) (*os.File, error) {
+	type opened struct {
+		file *os.File
+		err  error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		file, err := os.Open(name)
+		result <- opened{file, err}
+	}()
+	select {
+	case o := <-result:
+		return o.file, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("open %s: %w", name, ctx.Err())
+	}
+}
+
+// What compressed input begins with, and no row does.
+const (
+	gzipMagic = "\x1f\x8b"         // RFC 1952, 2.3.1
+	zstdMagic = "\x28\xb5\x2f\xfd" // RFC 8878, 3.1.1
+)
+
+func decompress(name string, input io.Reader) (io.Reader, error) {
+	rows := bufio.NewReader(input)
+	start, _ := rows.Peek(len(zstdMagic)) // an error comes again with the first read
+	is := func(extension, magic string) bool {
+		return strings.HasSuffix(name, extension) || strings.HasPrefix(string(start), magic)
+	}
+	switch {
+	case is(".gz", gzipMagic):
+		unzipped, err := gzip.NewReader(rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: cannot be decompressed: %w", name, err)
+		}
+		return unzipped, nil
+	case is(".zst", zstdMagic):
+		// Decoding in this goroutine leaves none behind.
+		return zstd.NewReader(rows, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+	default:
+		return rows, nil
+	}
 }
 
 // maxZstdWindow is what `zstd -d` accepts without --long.

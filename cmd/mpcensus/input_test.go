@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 	"github.com/mpcensus/mpcensus/pipeline/ingest"
@@ -42,7 +46,8 @@ func TestInputNames(t *testing.T) {
 	}
 }
 
-// A file is decompressed as its name says; one that is not what its name says, or ends too soon, is an error.
+// A file is decompressed as its name or its first bytes say; one that is not what its name says, or ends
+// too soon, is an error.
 func TestOpenInput(t *testing.T) {
 	dir := t.TempDir()
 	text := bytes.Repeat([]byte("{\"saddr\":\"198.18.0.1\"}\n"), 10_000)
@@ -61,16 +66,19 @@ func TestOpenInput(t *testing.T) {
 		content, want []byte
 		fails         bool
 	}{
-		"plain.json":      {text, text, false},
-		"rows.gz":         {zipped.Bytes(), text, false},
-		"twice.gz":        {append(zipped.Bytes(), zipped.Bytes()...), append(text, text...), false},
-		"rows.json.zst":   {zst, text, false},
-		"twice.zst":       {append(slices.Clone(zst), zst...), append(text, text...), false},
-		"cut.gz":          {zipped.Bytes()[:zipped.Len()-5], nil, true},
-		"cut.zst":         {zst[:len(zst)-5], nil, true},
-		"misnamed.gz":     {text, nil, true},
-		"misnamed.zst":    {text, nil, true},
-		"compressed.json": {zst, zst, false},
+		"plain.json":    {text, text, false},
+		"rows.gz":       {zipped.Bytes(), text, false},
+		"twice.gz":      {append(zipped.Bytes(), zipped.Bytes()...), append(text, text...), false},
+		"rows.json.zst": {zst, text, false},
+		"twice.zst":     {append(slices.Clone(zst), zst...), append(text, text...), false},
+		"cut.gz":        {zipped.Bytes()[:zipped.Len()-5], nil, true},
+		"cut.zst":       {zst[:len(zst)-5], nil, true},
+		"misnamed.gz":   {text, nil, true},
+		"misnamed.zst":  {text, nil, true},
+		"zst.json":      {zst, text, false},
+		"gz.json":       {zipped.Bytes(), text, false},
+		"empty.json":    {nil, nil, false},
+		"empty.gz":      {nil, nil, true},
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, test.content, 0o644); err != nil {
@@ -91,6 +99,19 @@ func TestOpenInput(t *testing.T) {
 	}
 	if _, err := openInput(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "is a folder") {
 		t.Errorf("a folder: %v", err)
+	}
+}
+
+// Nobody writes to a pipe: that it cannot be opened does not keep a user waiting who has had enough.
+func TestOpenPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := openInput(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 

@@ -102,8 +102,8 @@ func scan(c *cli.Context) error {
 	if err := run.dataset.CheckWritable(c.Context); err != nil {
 		return err
 	}
-	if run.spools, err = spoolRoot(c, run.dataset); err != nil {
-		return err
+	if run.spools = spoolRoot(c, run.dataset); run.spools == "" {
+		return usageErrorf("--spool is missing: the dataset is in an object store, and a scan's rows need a local folder first")
 	}
 	if !c.Bool("paired") {
 		return run.scan(c.String("probe"))
@@ -155,15 +155,22 @@ func (run *scanRun) scan(probe string) error {
 	}
 
 	provenance := run.provenanceOf(process)
-	err = live.Begun(provenance)
-	var spooled int64
-	if err == nil {
-		// The rows end when ZMap does: an interrupt goes to ZMap, and what it had printed is still read.
-		spooled, err = live.ReadFrom(process.Rows)
-	}
+	// Beside the reading of rows: ZMap must not wait for the disk.
+	noted := make(chan error, 1)
+	go func(p ingest.Provenance) {
+		err := live.Begun(p)
+		if err != nil {
+			stopZMap()
+		}
+		noted <- err
+	}(provenance)
+	// The rows end when ZMap does: an interrupt goes to ZMap, and what it had printed is still read.
+	spooled, err := live.ReadFrom(process.Rows)
 	if err != nil {
-		// A scan that cannot store its replies must end.
 		stopZMap()
+	}
+	if noteErr := <-noted; err == nil {
+		err = noteErr
 	}
 	zmapErr := run.await(process, &provenance)
 	if endErr := live.End(provenance); err == nil {
@@ -172,8 +179,11 @@ func (run *scanRun) scan(probe string) error {
 	for _, warning := range lossWarnings(provenance.Counts, run.spec.Interface) {
 		status.message(warning)
 	}
+	if waited := live.Waited(); waited > 0 {
+		status.message(fmt.Sprintf("warning: ZMap had to wait %v for the disk of %s, replies may be lost: name a faster one by --spool", waited.Round(time.Millisecond), folder))
+	}
 	if err != nil {
-		return fmt.Errorf("%w: the rows stored so far are in %s; when the cause is gone, mpcensus ingest --resume adds them to the dataset", err, folder)
+		return fmt.Errorf("%w: the rows stored so far are in %s; when the cause is gone, %s adds them to the dataset", err, folder, run.resumeCommand())
 	}
 	if spooled > 0 {
 		status.update("adding the replies to the dataset")
@@ -184,10 +194,8 @@ func (run *scanRun) scan(probe string) error {
 		fmt.Fprintln(c.App.Writer, summaryText(summary))
 	}
 	switch {
-	case errors.Is(err, ingest.ErrUnfinished):
-		return fmt.Errorf("%w: when the cause is gone, mpcensus ingest --resume adds the scan to the dataset", err)
 	case err != nil:
-		return err
+		return fmt.Errorf("%w: when the cause is gone, %s adds the scan to the dataset", err, run.resumeCommand())
 	case c.Context.Err() != nil:
 		return fmt.Errorf("interrupted: the %d replies read so far are in the dataset", summary.Kept)
 	case zmapErr != nil:
@@ -196,6 +204,15 @@ func (run *scanRun) scan(probe string) error {
 	var share shareOfRejects
 	share.add("scan "+summary.Scan.ID, summary)
 	return share.tooMany(maxRejects)
+}
+
+// resumeCommand is what adds the rows in a spool to the dataset. Quoted, for locations have ? and &.
+func (run *scanRun) resumeCommand() string {
+	command := fmt.Sprintf("mpcensus ingest --resume --dataset '%s'", run.c.String("dataset"))
+	if spool := run.c.String("spool"); spool != "" {
+		command += fmt.Sprintf(" --spool '%s'", spool)
+	}
+	return command
 }
 
 // provenanceOf is what is known of ZMap's run while it is running.

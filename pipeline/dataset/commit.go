@@ -21,7 +21,7 @@ var ErrExists = errors.New("already in the dataset")
 
 // errTaken is what becomes of a stage that two processes have at once: the other one has begun to commit
 // it, so that the scan's row will tell, or has dropped it.
-var errTaken = errors.New("another process took parts of it")
+var errTaken = errors.New("some of its parts are gone: another process took them, or they were removed")
 
 // commitSuffix ends the names of commit records.
 const commitSuffix = ".commit.json"
@@ -54,7 +54,7 @@ func (s *Stage) Commit(ctx context.Context, scan Scan, parts []Part, format Form
 	}
 	scan.Files = nil
 	for _, p := range parts {
-		scan.Files = append(scan.Files, File{scan.partFile(p), p.Rows, p.Bytes, p.SHA256})
+		scan.Files = append(scan.Files, scan.fileOf(p))
 	}
 	err := s.dataset.decide(ctx, scan.ID, scan.scanFile(format), func() (record, error) {
 		return s.prepare(ctx, scan, parts, format)
@@ -165,14 +165,16 @@ func (s *Stage) prepare(ctx context.Context, scan Scan, parts []Part, format For
 		return r, err
 	}
 	r.Row = digestOf(row)
-	if r.Row != r.Replaces { // else another process has moved the same parts
-		if whole, err := s.Has(ctx, parts); err != nil || !whole {
-			return r, cmp.Or(err, fmt.Errorf("stage %s: %w", s.ID, errTaken))
-		}
+	// Another process may have moved some already.
+	staged := slices.DeleteFunc(slices.Clone(parts), func(p Part) bool {
+		return stored != nil && slices.Contains(stored.files, scan.fileOf(p))
+	})
+	if whole, err := s.Has(ctx, staged); err != nil || !whole {
+		return r, cmp.Or(err, fmt.Errorf("stage %s: %w", s.ID, errTaken))
 	}
-	staged := s.file(ScansTable + "." + string(format))
-	r.Moves = append(r.Moves, move{staged, scan.scanFile(format)})
-	return r, store.WriteFile(ctx, s.dataset.store, staged, row)
+	rowFile := s.file(ScansTable + "." + string(format))
+	r.Moves = append(r.Moves, move{rowFile, scan.scanFile(format)})
+	return r, store.WriteFile(ctx, s.dataset.store, rowFile, row)
 }
 
 // claim stores a record, unless there is one of that name.
@@ -215,17 +217,31 @@ func (d *Dataset) carryOut(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	row, err := d.rowDigest(ctx, r.scanFile())
-	if err != nil {
-		return err
+	overtaken := func() (bool, error) {
+		row, err := d.rowDigest(ctx, r.scanFile())
+		return row != r.Replaces && row != r.Row, err
 	}
-	if row != r.Replaces && row != r.Row {
+	if over, err := overtaken(); err != nil {
+		return err
+	} else if over {
 		return d.store.Remove(ctx, name)
 	}
+	var lost error
 	for _, m := range r.Moves {
-		if err := d.moveOnce(ctx, m); err != nil {
-			return err
+		if lost = d.moveOnce(ctx, m); isMissing(lost) {
+			break
 		}
+		if lost != nil {
+			return lost
+		}
+	}
+	// Meanwhile others may have finished this commit, and made the next one, which has taken files away
+	// and brought others that must stay.
+	if over, err := overtaken(); err != nil || over {
+		return err
+	}
+	if lost != nil {
+		return fmt.Errorf("%w: remove %s, and ingest the scan again", lost, name)
 	}
 	for _, name := range r.Removes {
 		if err := d.store.Remove(ctx, name); err != nil {
@@ -245,13 +261,20 @@ func (d *Dataset) readRecord(ctx context.Context, name string) (r record, err er
 	if err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(text, &r); err != nil {
-		return r, fmt.Errorf("%s: %w", name, err)
+	err = json.Unmarshal(text, &r)
+	// A stage is a folder of its own: all that is in it is removed in the end.
+	if err == nil && (len(r.Moves) == 0 || !isStage(r.Stage)) {
+		err = errors.New("not a record of a commit")
 	}
-	if len(r.Moves) == 0 {
-		return r, fmt.Errorf("%s: not a record of a commit", name)
+	if err != nil {
+		return r, fmt.Errorf("%s: %w: remove it, and ingest the scan again", name, err)
 	}
 	return r, nil
+}
+
+// isStage says whether a text from a file can name a stage: a folder of its own.
+func isStage(id string) bool {
+	return fs.ValidPath(id) && id != "." && !strings.Contains(id, "/")
 }
 
 // scanFile is where the scan's row will be.

@@ -207,6 +207,103 @@ func TestCommitRace(t *testing.T) {
 	}
 }
 
+// A process that was taken for dead, so that another one committed its first parts, can still commit all of them.
+func TestCommitAfterItsBeginning(t *testing.T) {
+	d := openDataset(t, t.TempDir())
+	s, scan, parts := stageLines(t, d, "s", "a", 3, 2)
+	begun := scan
+	begun.Complete, begun.InputBLAKE3, begun.RowsRead, begun.RowsRejected = false, "first part of a", 3, 3
+	if _, err := d.Stage("s").Commit(t.Context(), begun, parts[:1], Parquet); err != nil {
+		t.Fatal(err)
+	}
+	// Its second part came after that.
+	_, _, _ = stageLines(t, d, "s", "a", 3, 2)
+	if err := d.store.Remove(t.Context(), s.file(parts[0].Name)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), scan, parts, Parquet); err != nil {
+		t.Fatal(err)
+	}
+	report, err := d.Check(t.Context(), nil)
+	if err != nil || report.Problems != nil || report.Rows != 5 || report.Notes != nil {
+		t.Errorf("%+v, %v", report, err)
+	}
+	// A part that is nowhere is not taken for one of the former scan's.
+	s, scan, parts = stageLines(t, d, "t", "a", 3, 4)
+	if err := d.store.Remove(t.Context(), s.file(parts[1].Name)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), scan, parts, Parquet); !errors.Is(err, errTaken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// slowStore is that of a process which stops, just before it moves a file to a given name, until others have gone on.
+type slowStore struct {
+	store.Store
+	at     string
+	others func()
+}
+
+func (s *slowStore) Move(ctx context.Context, from, to string) error {
+	if others := s.others; to == s.at && others != nil {
+		s.others = nil
+		others()
+	}
+	return s.Store.Move(ctx, from, to)
+}
+
+// A process that wakes up in the middle of a commit which others have finished long ago does not touch what the next
+// commits brought.
+func TestSlowCommit(t *testing.T) {
+	first, last := commitKey.partFile(Part{Name: rejectsFolder + "-.jsonl"}), commitKey.scanFile(Parquet)
+	for _, at := range []string{first, last} {
+		for _, next := range [][]int{{5, 5, 5, 5}, {20}, nil} {
+			slowCommit(t, at, next)
+		}
+	}
+}
+
+// slowCommit stops a commit before a move, until another one has put the given lines in its place.
+func slowCommit(t *testing.T, at string, next []int) {
+	t.Helper()
+	d := openDataset(t, t.TempDir())
+	commit := func(stage, input string, complete bool, lines ...int) {
+		s, scan, parts := stageLines(t, d, stage, input, lines...)
+		scan.Complete = complete
+		if _, err := s.Commit(context.Background(), scan, parts, Parquet); err != nil {
+			t.Error(err)
+		}
+	}
+	commit("s", "a", false, 1, 1, 1)
+	// This commit replaces three files by two, the next one by four.
+	s, scan, parts := stageLines(t, New(&slowStore{d.store, at, func() {
+		if _, err := d.RollForward(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if next == nil {
+			// The scan is gone altogether.
+			for name := range stored(t, d) {
+				_ = d.store.Remove(context.Background(), name)
+			}
+			return
+		}
+		commit("u", "c", true, next...)
+	}}), "t", "b", 2, 2)
+	scan.Complete = false
+	want, wantRows := ErrExists, uint64(20)
+	if next == nil {
+		want, wantRows = errTaken, 0
+	}
+	if _, err := s.Commit(t.Context(), scan, parts, Parquet); !errors.Is(err, want) {
+		t.Errorf("slow at %s, then %v: %v", at, next, err)
+	}
+	report, err := d.Check(t.Context(), nil)
+	if err != nil || report.Problems != nil || report.Rows != wantRows {
+		t.Errorf("slow at %s, then %v: %+v, %v", at, next, report, err)
+	}
+}
+
 // A stage keeps what it was given until it is discarded, and shows what is missing.
 func TestStage(t *testing.T) {
 	d := openDataset(t, t.TempDir())
@@ -261,8 +358,18 @@ func TestStage(t *testing.T) {
 // Notes that a crash or a stranger made unreadable are named in one line.
 func TestBrokenNotes(t *testing.T) {
 	d := openDataset(t, t.TempDir())
+	for _, name := range []string{"rejects/a", "unfinished/s/a"} {
+		if err := store.WriteFile(t.Context(), d.store, name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, content := range map[string]string{
-		"not JSON": "{", "nothing in it": "{}", "outside": `{"moves":[{"from":"../../etc/passwd","to":"replies/x"}]}`,
+		"not JSON": "{", "nothing in it": "{}",
+		"outside":         `{"stage":"s","moves":[{"from":"../../etc/passwd","to":"replies/x"}]}`,
+		"of every stage":  `{"moves":[{"from":"rejects/a","to":"rejects/b"}]}`,
+		"of the folder":   `{"stage":".","moves":[{"from":"rejects/a","to":"rejects/b"}]}`,
+		"of the dataset":  `{"stage":"..","moves":[{"from":"rejects/a","to":"rejects/b"}]}`,
+		"of other tables": `{"stage":"../rejects","moves":[{"from":"rejects/a","to":"rejects/b"}]}`,
 	} {
 		record := recordName(commitKey.ID)
 		if err := store.WriteFile(t.Context(), d.store, record, []byte(content)); err != nil {

@@ -64,7 +64,7 @@ func (k ScanKey) partFile(p Part) string {
 	if p.Sorted {
 		name += sortedMark
 	}
-	return k.file(p.folder(), fmt.Sprintf("%s-%05d", name, p.Number), path.Ext(p.Name)[1:])
+	return k.file(p.folder(), fmt.Sprintf("%s-%05d", name, p.Number), strings.TrimPrefix(path.Ext(p.Name), "."))
 }
 
 // owns says whether a file has a name that partFile gives to a scan in this format.

@@ -56,6 +56,9 @@ type File struct {
 	SHA256 string // hex
 }
 
+// fileOf is what `scans` says of a part.
+func (k ScanKey) fileOf(p Part) File { return File{k.partFile(p), p.Rows, p.Bytes, p.SHA256} }
+
 // Rejects says whether it is one of rejected lines.
 func (f File) Rejects() bool { return strings.HasPrefix(f.Path, rejectsFolder+"/") }
 

@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mpcensus/mpcensus/pipeline/store"
 )
@@ -17,6 +21,9 @@ const unfinishedFolder = "unfinished"
 
 // stateFile is how far a stage has got.
 const stateFile = "state.json"
+
+// lockFile is there while a process is at work on a stage, or when it was killed. The lock tells.
+const lockFile = "lock"
 
 // maxState bounds a stage's state, and the record of a commit: some hundred bytes a part.
 const maxState = 64 << 20
@@ -66,9 +73,41 @@ func (s *Stage) Load(ctx context.Context, state any) error {
 		return err
 	}
 	if err := json.Unmarshal(text, state); err != nil {
-		return fmt.Errorf("%s: %w", s.file(stateFile), err)
+		return s.Spoilt(err)
 	}
 	return nil
+}
+
+// Lock says that a process is at work on the stage, until unlock is called or the process ends. The error
+// wraps ErrBusy if another one is. An object store has no locks: there, it does nothing.
+func (s *Stage) Lock(ctx context.Context) (unlock func() error, err error) {
+	local, ok := s.dataset.store.(*store.Local)
+	if !ok {
+		return func() error { return nil }, nil
+	}
+	name := local.Path(s.file(lockFile))
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if err == unix.EWOULDBLOCK {
+			err = ErrBusy
+		}
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.folder(), err), file.Close())
+	}
+	return func() error { return errors.Join(s.dataset.store.Remove(ctx, s.file(lockFile)), file.Close()) }, nil
+}
+
+// ErrBusy means that another process is at work on a stage.
+var ErrBusy = errors.New("a process is still at work on it: wait for its end, or stop it")
+
+// Spoilt is the error of a note that nobody can go on from.
+func (s *Stage) Spoilt(why error) error {
+	return fmt.Errorf("%s: %w: remove it from the dataset, and ingest its input again", s.file(stateFile), why)
 }
 
 // Has says whether the stage has all of the parts, as long as they should be.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -74,5 +75,32 @@ func TestFullDisk(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// ZMap ended well, but the disk was full before all of its rows were on it: the scan is not complete.
+func TestFullDiskAtTheEnd(t *testing.T) {
+	folder := filepath.Join(smallDisk(t, "256k"), "scan")
+	p, known := liveParams()
+	live, err := BeginLive(folder, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Less than the spool's queue, so that all of it is read.
+	if _, err := live.ReadFrom(bytes.NewReader(generate(20_000))); err != nil && !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	known.Complete, known.Finished = true, start
+	if err := live.End(known); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	d, err := dataset.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	s, err := IngestLive(t.Context(), d, folder, nil)
+	if err != nil || s.Complete || s.Kept == 0 || s.Kept == 20_000 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

@@ -31,7 +31,7 @@ func identify(scan *dataset.ScanKey, block *zmap.Block, linesBefore int64) error
 	var decoder zmap.Decoder
 	var row zmap.Row
 	for line := range block.Lines() {
-		if line.CheckLength() != nil || decoder.Decode(line.Raw, &row) != nil || foreign(&scan.Partition, &row) != nil {
+		if decodeLine(&decoder, line, &scan.Partition, &row) != nil {
 			continue
 		}
 		if missing := complete(&scan.Partition, &row); missing != nil {

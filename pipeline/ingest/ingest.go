@@ -102,6 +102,14 @@ var ErrUnfinished = errors.New("unfinished")
 //
 // Run looks at ctx between reads of rows: one that can block should end with ctx, see Interruptible.
 func Run(ctx context.Context, d *dataset.Dataset, rows io.Reader, p Params) (Summary, error) {
+	if p.Source == "" && p.Provenance == nil {
+		// Others cannot read a pipe again, and so would commit what it has given until now.
+		unlock, err := d.Stage(p.Stage).Lock(context.WithoutCancel(ctx))
+		if err != nil {
+			return Summary{}, err
+		}
+		defer unlock()
+	}
 	in, err := begin(ctx, d, p)
 	if err != nil {
 		return Summary{}, err
@@ -113,19 +121,30 @@ func Run(ctx context.Context, d *dataset.Dataset, rows io.Reader, p Params) (Sum
 		fatal = in.commit(ctx, ended == nil)
 	}
 	if fatal != nil {
-		return in.summary, oneLine(ended, in.abandon(fatal))
+		fatal = in.abandon(fatal)
 	}
-	return in.summary, ended
+	var unknown *UnknownScanError
+	if ended != nil && in.state.Counts.Read == 0 && errors.As(fatal, &unknown) {
+		return in.summary, ended // Params would not have helped
+	}
+	return in.summary, oneLine(ended, fatal)
 }
 
 // Finish commits what an earlier process of Params.Stage left of an input that cannot be read again, as
-// an incomplete scan. The error wraps fs.ErrNotExist if it left nothing.
+// an incomplete scan. The error wraps fs.ErrNotExist if it left nothing, and dataset.ErrBusy if it lives.
+// In an object store nobody can tell: the process replaces the scan in the end.
 func Finish(ctx context.Context, d *dataset.Dataset, p Params) (Summary, error) {
-	p.Resume = true
-	in, err := begin(ctx, d, p)
+	in := &ingestion{params: p, dataset: d, stage: d.Stage(p.Stage)}
+	if err := in.stage.Load(ctx, &in.state); err != nil {
+		return Summary{}, err
+	}
+	unlock, err := in.stage.Lock(ctx)
 	if err != nil {
 		return Summary{}, err
 	}
+	defer unlock()
+	// Nobody can make these parts again, so that another version of the program takes them as they are.
+	in.params.ToolVersion = in.state.Made.ToolVersion
 	if in.state.Blocks == 0 {
 		err := fmt.Errorf("stage %s: %w", p.Stage, fs.ErrNotExist)
 		return Summary{}, oneLine(err, in.stage.DiscardParts(ctx))
@@ -164,6 +183,7 @@ type ingestion struct {
 	part    int64
 	replies *dataset.RepliesWriter
 	rejects *dataset.RejectsWriter
+	decoder zmap.Decoder // tells again why a line is no row
 
 	reported time.Time
 }
@@ -231,8 +251,8 @@ func (in *ingestion) append(ctx context.Context, j *job) error {
 	if err := in.appendReplies(ctx, j); err != nil {
 		return err
 	}
-	for _, reject := range j.rejects {
-		if err := in.appendReject(ctx, reject); err != nil {
+	for line, why := range j.rejectedLines(&in.decoder) {
+		if err := in.appendReject(ctx, line, why); err != nil {
 			return err
 		}
 	}
@@ -266,9 +286,9 @@ func (in *ingestion) appendReplies(ctx context.Context, j *job) (err error) {
 	return in.replies.Append(&j.group)
 }
 
-func (in *ingestion) appendReject(ctx context.Context, r reject) (err error) {
+func (in *ingestion) appendReject(ctx context.Context, line zmap.Line, why error) (err error) {
 	var reason zmap.Reason
-	errors.As(r.why, &reason)
+	errors.As(why, &reason)
 	in.state.Reasons[reason]++
 	if in.stream != nil {
 		return nil
@@ -279,10 +299,10 @@ func (in *ingestion) appendReject(ctx context.Context, r reject) (err error) {
 		}
 	}
 	reject := dataset.Reject{
-		Line: int64(in.state.Counts.Read) + r.line.Number, Offset: r.line.Offset, Length: r.line.Length,
-		Reason: string(reason), Detail: r.why.Error(),
+		Line: int64(in.state.Counts.Read) + line.Number, Offset: line.Offset, Length: line.Length,
+		Reason: string(reason), Detail: why.Error(),
 	}
-	reject.SetRaw(r.line.Raw)
+	reject.SetRaw(line.Raw)
 	return in.rejects.Append(reject)
 }
 

@@ -91,6 +91,9 @@ func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == dir {
+			return nil // a process was killed before it made the folder
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 	"github.com/mpcensus/mpcensus/pipeline/spool"
@@ -63,10 +64,16 @@ func (l *Live) Begun(p Provenance) error {
 // ReadFrom puts ZMap's rows into the spool until their end.
 func (l *Live) ReadFrom(rows io.Reader) (int64, error) { return l.rows.ReadFrom(rows) }
 
+// Waited is how long ReadFrom kept ZMap waiting.
+func (l *Live) Waited() time.Duration { return l.rows.Waited() }
+
 // End closes the spool and notes what is known now that ZMap has ended.
 func (l *Live) End(p Provenance) error {
+	err := l.rows.Close()
 	l.scan.Provenance = p
-	return errors.Join(l.rows.Close(), l.save())
+	// However well ZMap ended, rows that could not be stored are missing.
+	l.scan.Provenance.Complete = p.Complete && err == nil
+	return errors.Join(err, l.save())
 }
 
 // Drop removes a spool without rows, and the folders above it that were made for it.
@@ -88,12 +95,14 @@ func missingFolders(folder string) (missing []string) {
 	}
 }
 
-func (l *Live) save() error {
-	text, err := json.Marshal(l.scan)
+func (l *Live) save() error { return saveLiveScan(l.folder, l.scan) }
+
+func saveLiveScan(path string, scan liveScan) error {
+	text, err := json.Marshal(scan)
 	if err != nil {
 		return err
 	}
-	folder, err := store.Open(context.Background(), l.folder)
+	folder, err := store.Open(context.Background(), path)
 	if err != nil {
 		return err
 	}
@@ -108,7 +117,8 @@ const maxScanFile = 16 << 20
 // spool.ErrBusy while the scan is running.
 func IngestLive(ctx context.Context, d *dataset.Dataset, folder string, progress func(Counts)) (Summary, error) {
 	path := filepath.Join(folder, rowsFile)
-	if _, err := spool.Recover(path); err != nil {
+	cut, err := spool.Recover(path)
+	if err != nil {
 		return Summary{}, err
 	}
 	scan, err := readLiveScan(filepath.Join(folder, scanFile))
@@ -118,6 +128,13 @@ func IngestLive(ctx context.Context, d *dataset.Dataset, folder string, progress
 	}
 	if err != nil {
 		return Summary{}, err
+	}
+	if cut > 0 && scan.Provenance.Complete {
+		// The spool was whole when ZMap had ended, so that the disk lost some of it since.
+		scan.Provenance.Complete = false
+		if err := saveLiveScan(folder, scan); err != nil {
+			return Summary{}, err
+		}
 	}
 	rows, err := spool.Open(path)
 	if err != nil {

@@ -74,6 +74,43 @@ func TestLive(t *testing.T) {
 	}
 }
 
+// Of a spool that the disk spoilt after the scan, what is in front of the damage is an incomplete scan.
+func TestSpoiltSpool(t *testing.T) {
+	dir := t.TempDir()
+	d, err := dataset.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	unfinished, _ := d.LocalUnfinished()
+	folder := filepath.Join(unfinished, "scan")
+	p, known := liveParams()
+	live, err := BeginLive(folder, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := live.ReadFrom(bytes.NewReader(generate(10_000))); err != nil { // some MiB: several frames
+		t.Fatal(err)
+	}
+	known.Complete, known.Finished = true, start
+	if err := live.End(known); err != nil {
+		t.Fatal(err)
+	}
+	rows := filepath.Join(folder, rowsFile)
+	content, err := os.ReadFile(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)-10] ^= 1
+	if err := os.WriteFile(rows, content, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s, err := IngestLive(t.Context(), d, folder, nil)
+	if err != nil || s.Complete || s.Kept == 0 || s.Kept >= 10_000 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // A scan that ended before its first row leaves nothing; what others have in the dataset stays.
 func TestDrop(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "census")

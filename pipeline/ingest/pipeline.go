@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"runtime"
 	"sync"
 
@@ -28,16 +29,10 @@ type job struct {
 	ready   chan struct{} // receives when the worker is done
 	err     error
 	lines   int64
-	rejects []reject
+	rejects []uint32 // numbers of the lines that are no rows of the scan
 	tally   tally
 	replies *dataset.Replies
 	group   dataset.RowGroup
-}
-
-// reject is a line that is no row of the scan.
-type reject struct {
-	line zmap.Line // numbered within the block
-	why  error
 }
 
 func newJob() (*job, error) {
@@ -46,20 +41,51 @@ func newJob() (*job, error) {
 }
 
 func (j *job) reset() {
-	clear(j.rejects) // so that their errors can be freed
 	j.rejects = j.rejects[:0]
 	j.replies.Reset()
 	j.lines, j.tally, j.err = 0, tally{}, nil
+}
+
+// rejectedLines are the block's lines that are no rows, and why. A worker notes no more than their numbers:
+// a block can be millions of such lines, and what there is to say of each takes a hundred times its room.
+func (j *job) rejectedLines(decoder *zmap.Decoder) iter.Seq2[zmap.Line, error] {
+	return func(yield func(zmap.Line, error) bool) {
+		left := j.rejects
+		var row zmap.Row
+		for line := range j.block.Lines() {
+			if len(left) == 0 {
+				return
+			}
+			if line.Number != int64(left[0]) {
+				continue
+			}
+			left = left[1:]
+			if !yield(line, decodeLine(decoder, line, &j.scan.Partition, &row)) {
+				return
+			}
+		}
+	}
+}
+
+// decodeLine reads a line as a row of the scan. The error wraps the reason why it is none.
+func decodeLine(decoder *zmap.Decoder, line zmap.Line, scan *dataset.Partition, row *zmap.Row) error {
+	if err := line.CheckLength(); err != nil {
+		return err
+	}
+	if err := decoder.Decode(line.Raw, row); err != nil {
+		return err
+	}
+	return foreign(scan, row)
 }
 
 // readAll appends all blocks that are not in the state yet. fatal means that nothing can be committed;
 // ended, why the input was left before its end.
 func (in *ingestion) readAll(ctx context.Context, rows io.Reader) (ended, fatal error) {
 	workers := min(runtime.GOMAXPROCS(0), maxWorkers)
-	// While as many blocks as there are workers are decoded, one is read, and one is written.
-	jobs := workers + 2
+	// While as many blocks as there are workers are decoded, one is read or written.
+	jobs := workers + 1
 	r := &reader{
-		in: in, halt: make(chan struct{}),
+		in:   in,
 		free: make(chan *job, jobs), work: make(chan *job, jobs), ordered: make(chan *job, jobs),
 	}
 	for range jobs {
@@ -81,13 +107,15 @@ func (in *ingestion) readAll(ctx context.Context, rows io.Reader) (ended, fatal 
 	for _, encoder := range encoders {
 		running.Go(func() { decodeAll(r.work, encoder) })
 	}
-	running.Go(func() { r.run(ctx, rows) })
+	reading, halt := context.WithCancel(ctx)
+	defer halt()
+	running.Go(func() { r.run(reading, rows) })
 
 	for j := range r.ordered {
 		<-j.ready
 		if fatal == nil {
 			if fatal = in.append(context.WithoutCancel(ctx), j); fatal != nil {
-				close(r.halt)
+				halt()
 			}
 		}
 		j.reset()
@@ -107,7 +135,6 @@ func (in *ingestion) readAll(ctx context.Context, rows io.Reader) (ended, fatal 
 type reader struct {
 	in                  *ingestion
 	free, work, ordered chan *job
-	halt                chan struct{} // closed when nothing can be appended any more
 
 	// Once ordered is closed:
 	ended error       // why the input was left before its end
@@ -123,11 +150,6 @@ func (r *reader) run(ctx context.Context, rows io.Reader) {
 	blocks := zmap.NewBlockReader(input, r.in.params.sizes.block)
 	scan, lines := before.Scan, int64(before.Counts.Read)
 	for j := range r.free {
-		select {
-		case <-r.halt:
-			return
-		default:
-		}
 		err := blocks.Read(&j.block)
 		switch {
 		case err == nil && j.block.Index < before.Blocks:
@@ -150,9 +172,7 @@ func (r *reader) run(ctx context.Context, rows io.Reader) {
 			if r.fatal = identify(&scan, &j.block, lines); r.fatal != nil {
 				return
 			}
-			for range j.block.Lines() {
-				lines++
-			}
+			lines += j.block.CountLines()
 		}
 		j.scan, j.input = scan, input.digest()
 		r.work <- j
@@ -167,15 +187,8 @@ func decodeAll(work <-chan *job, encoder *dataset.Encoder) {
 	for j := range work {
 		for line := range j.block.Lines() {
 			j.lines++
-			why := line.CheckLength()
-			if why == nil {
-				why = decoder.Decode(line.Raw, &row)
-			}
-			if why == nil {
-				why = foreign(&j.scan.Partition, &row)
-			}
-			if why != nil {
-				j.rejects = append(j.rejects, reject{line, why})
+			if decodeLine(&decoder, line, &j.scan.Partition, &row) != nil {
+				j.rejects = append(j.rejects, uint32(line.Number))
 				continue
 			}
 			j.tally.add(&row)

@@ -35,6 +35,9 @@ func Unfinished(ctx context.Context, d *dataset.Dataset) ([]Left, error) {
 		if st.Made.Input == "" {
 			continue // of a spool
 		}
+		if err := st.check(); err != nil {
+			return nil, stage.Spoilt(err)
+		}
 		left = append(left, Left{st.Made.params(stage.ID), st.Counts.Kept})
 	}
 	return left, nil
@@ -55,7 +58,7 @@ type Opener func(ctx context.Context, path string) (io.ReadCloser, error)
 func (l Left) Resume(ctx context.Context, d *dataset.Dataset, open Opener) (Summary, error) {
 	if l.Source == "" {
 		s, err := Finish(ctx, d, l.Params)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrUnfinished) {
 			return s, nil // a pipe that was left before its first part
 		}
 		return s, err
@@ -65,5 +68,9 @@ func (l Left) Resume(ctx context.Context, d *dataset.Dataset, open Opener) (Summ
 		return Summary{}, fmt.Errorf("%w: put it back, or remove unfinished/%s from the dataset", err, l.Stage)
 	}
 	defer rows.Close()
-	return Run(ctx, d, rows, l.Params)
+	s, err := Run(ctx, d, rows, l.Params)
+	if errors.Is(err, errChanged) {
+		err = fmt.Errorf("%w, and remove unfinished/%s from the dataset", err, l.Stage)
+	}
+	return s, err
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"database/sql"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -49,6 +50,20 @@ func newState(p Params) state {
 		Scan:    dataset.ScanKey{Partition: p.Partition},
 		Reasons: map[zmap.Reason]uint64{},
 	}
+}
+
+// maxBlock bounds what a note can make the program allocate.
+const maxBlock = 1 << 30
+
+// check says what no process can have noted.
+func (st *state) check() error {
+	switch m := st.Made; {
+	case m.Block <= 0 || m.Block > maxBlock || m.Part <= 0 || st.Blocks < 0:
+		return fmt.Errorf("%d blocks of %d bytes, %d a part", st.Blocks, m.Block, m.Part)
+	case st.Blocks > 0 && len(st.Input.BLAKE3) != 64:
+		return fmt.Errorf("%q is no BLAKE3 digest", st.Input.BLAKE3)
+	}
+	return nil
 }
 
 // tally is what a scan's row says of all its replies together.

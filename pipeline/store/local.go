@@ -94,7 +94,7 @@ func (l *Local) place(path, name string, put func(from, to string) error) error 
 			err = put(path, target)
 		}
 		if err == nil {
-			return syncFolder(folder)
+			return syncIfThere(folder)
 		}
 		if !errors.Is(err, fs.ErrNotExist) || attempt == 10 {
 			return err
@@ -160,9 +160,14 @@ func (l *Local) tidy(folder string) error {
 		}
 		folder = filepath.Dir(folder)
 	}
+	return syncIfThere(folder)
+}
+
+// syncIfThere is syncFolder, unless another process emptied the folder and removed it meanwhile.
+func syncIfThere(folder string) error {
 	err := syncFolder(folder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another process removed it meanwhile
+		return nil
 	}
 	return err
 }

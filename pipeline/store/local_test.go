@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -293,4 +294,33 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	b.ReportMetric(write.Seconds()*1000/float64(b.N), "ms-write")
 	b.ReportMetric(commit.Seconds()*1000/float64(b.N), "ms-commit")
+}
+
+// A file that another process takes away at once, with its folder, was made all the same.
+func TestTakenAtOnce(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer stop()
+	var others sync.WaitGroup
+	for range 2 {
+		others.Go(func() {
+			for ctx.Err() == nil {
+				_ = s.Remove(context.Background(), "folder/in/a")
+				_ = s.Move(context.Background(), "folder/in/b", "elsewhere/b")
+			}
+		})
+	}
+	defer others.Wait()
+	for n := 0; ctx.Err() == nil; n++ {
+		if err := s.Claim(context.Background(), "folder/in/a", nil); err != nil {
+			t.Errorf("claim %d: %v", n, err)
+		}
+		if err := WriteFile(context.Background(), s, "folder/in/b", nil); err != nil {
+			t.Errorf("write %d: %v", n, err)
+		}
+		_ = s.Remove(context.Background(), "folder/in/a")
+	}
 }
