@@ -79,7 +79,7 @@ tools-build:
 tools-demo: tools-build
 	@scripts/install-packages.sh zmap nftables util-linux
 tools-test: tools-demo
-	@scripts/install-packages.sh tshark tcpdump iproute2 zstd
+	@scripts/install-packages.sh tshark tcpdump iproute2 zstd xxhash
 tools-venv:
 	@scripts/install-packages.sh python3-venv
 tools-lint: tools-build

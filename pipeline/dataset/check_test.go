@@ -62,7 +62,7 @@ func (m madeScan) commit(t testing.TB, d *Dataset) []File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scan := Scan{ScanKey: m.key, Complete: true, ToolVersion: m.version, Input: "rows.json", InputBLAKE3: "b3"}
+	scan := Scan{ScanKey: m.key, Complete: true, ToolVersion: m.version, Input: "rows.json", InputXXH3: "b3"}
 	var parts []Part
 	when := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	for number := range m.parts {
@@ -182,7 +182,7 @@ func rewrite(t *testing.T, dir string, change func(*Scan)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scan := Scan{ScanKey: scanOfPort(443).key, Complete: true, ToolVersion: "test", InputBLAKE3: "b3",
+	scan := Scan{ScanKey: scanOfPort(443).key, Complete: true, ToolVersion: "test", InputXXH3: "b3",
 		RowsRead: stored.rowsRead, RowsKept: stored.rowsKept, RowsRejected: stored.rowsRejected, Files: stored.files}
 	change(&scan)
 	content, err := encodeScan(scan, Parquet)

@@ -154,7 +154,7 @@ func (s *Stage) prepare(ctx context.Context, scan Scan, parts []Part, format For
 				r.Removes = append(r.Removes, f.Path)
 			}
 		}
-		if stored.inputBLAKE3 != scan.InputBLAKE3 {
+		if stored.inputXXH3 != scan.InputXXH3 {
 			// Conclusions from what is replaced.
 			r.Removes = append(r.Removes,
 				scan.file(HostsTable, scan.ID, string(Parquet)), scan.file(TreatmentsTable, scan.ID, string(Parquet)))

@@ -23,7 +23,7 @@ var commitKey = ScanKey{"20261123T081500.000000Z-ipv4-443-v0", Partition{"2026-1
 func stageLines(t *testing.T, d *Dataset, stage, input string, lines ...int) (*Stage, Scan, []Part) {
 	t.Helper()
 	s := d.Stage(stage)
-	scan := Scan{ScanKey: commitKey, Complete: true, ToolVersion: "test", InputBLAKE3: input}
+	scan := Scan{ScanKey: commitKey, Complete: true, ToolVersion: "test", InputXXH3: input}
 	var parts []Part
 	for number, n := range lines {
 		w, err := s.CreateRejects(t.Context(), number)
@@ -68,7 +68,7 @@ func TestScanRow(t *testing.T) {
 	for _, format := range []Format{Parquet, Arrow} {
 		for _, files := range [][]File{nil, {{"replies/a", 1, 1 << 40, "aa"}, {"rejects/b", 0, 2, "bb"}}} {
 			d := openDataset(t, t.TempDir())
-			scan := Scan{ScanKey: commitKey, Complete: files != nil, InputBLAKE3: "cc", RowsRead: 7, Files: files}
+			scan := Scan{ScanKey: commitKey, Complete: files != nil, InputXXH3: "cc", RowsRead: 7, Files: files}
 			content, err := encodeScan(scan, format)
 			if err != nil {
 				t.Fatal(err)
@@ -82,7 +82,7 @@ func TestScanRow(t *testing.T) {
 				t.Fatalf("%+v, %v", found, err)
 			}
 			got := found[0]
-			if got.name != name || got.inputBLAKE3 != "cc" || got.complete != scan.Complete || got.rowsRead != 7 || !reflect.DeepEqual(got.files, files) {
+			if got.name != name || got.inputXXH3 != "cc" || got.complete != scan.Complete || got.rowsRead != 7 || !reflect.DeepEqual(got.files, files) {
 				t.Errorf("%s: got %+v", format, got)
 			}
 		}
@@ -95,11 +95,11 @@ func TestGivesWay(t *testing.T) {
 		scan   Scan
 		want   bool
 	}{
-		{storedScan{inputBLAKE3: "a", complete: true, rowsRead: 9}, Scan{InputBLAKE3: "a", RowsRead: 9}, true},
-		{storedScan{inputBLAKE3: "a", complete: true, rowsRead: 9}, Scan{InputBLAKE3: "b", RowsRead: 10}, false},
-		{storedScan{inputBLAKE3: "a", rowsRead: 9}, Scan{InputBLAKE3: "b", RowsRead: 10}, true},
-		{storedScan{inputBLAKE3: "a", rowsRead: 9}, Scan{InputBLAKE3: "b", RowsRead: 9}, true},
-		{storedScan{inputBLAKE3: "a", rowsRead: 9}, Scan{InputBLAKE3: "b", RowsRead: 8}, false},
+		{storedScan{inputXXH3: "a", complete: true, rowsRead: 9}, Scan{InputXXH3: "a", RowsRead: 9}, true},
+		{storedScan{inputXXH3: "a", complete: true, rowsRead: 9}, Scan{InputXXH3: "b", RowsRead: 10}, false},
+		{storedScan{inputXXH3: "a", rowsRead: 9}, Scan{InputXXH3: "b", RowsRead: 10}, true},
+		{storedScan{inputXXH3: "a", rowsRead: 9}, Scan{InputXXH3: "b", RowsRead: 9}, true},
+		{storedScan{inputXXH3: "a", rowsRead: 9}, Scan{InputXXH3: "b", RowsRead: 8}, false},
 	} {
 		if got := test.stored.givesWayTo(test.scan); got != test.want {
 			t.Errorf("%+v to %+v: %t", test.stored, test.scan, got)
@@ -212,7 +212,7 @@ func TestCommitAfterItsBeginning(t *testing.T) {
 	d := openDataset(t, t.TempDir())
 	s, scan, parts := stageLines(t, d, "s", "a", 3, 2)
 	begun := scan
-	begun.Complete, begun.InputBLAKE3, begun.RowsRead, begun.RowsRejected = false, "first part of a", 3, 3
+	begun.Complete, begun.InputXXH3, begun.RowsRead, begun.RowsRejected = false, "first part of a", 3, 3
 	if _, err := d.Stage("s").Commit(t.Context(), begun, parts[:1], Parquet); err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ type Scan struct {
 	Seed          sql.Null[uint64]
 	StaticKey     sql.Null[uint64]
 	Input         string
-	InputBLAKE3   string
+	InputXXH3   string
 	Campaign      string
 	TargetsSHA256 string
 	Targets       sql.Null[uint64]
@@ -124,7 +124,7 @@ func appendScan(batch *array.RecordBuilder, s Scan) error {
 	fieldOf[*array.BooleanBuilder](c, "complete").Append(s.Complete)
 	for name, value := range map[string]string{
 		"scan_id": s.ID, "tool_version": s.ToolVersion, "zmap_version": s.ZMapVersion, "input": s.Input,
-		"input_blake3": s.InputBLAKE3, "campaign": s.Campaign, "targets_sha256": s.TargetsSHA256,
+		"input_xxh3": s.InputXXH3, "campaign": s.Campaign, "targets_sha256": s.TargetsSHA256,
 	} {
 		appendNullable(fieldOf[*array.StringBuilder](c, name), sql.Null[string]{V: value, Valid: value != ""})
 	}
@@ -208,7 +208,7 @@ type storedScan struct {
 	name         string // of the file
 	digest       string // SHA-256 of the file
 	id           string
-	inputBLAKE3  string
+	inputXXH3  string
 	complete     bool
 	rowsRead     uint64
 	rowsKept     uint64
@@ -219,7 +219,7 @@ type storedScan struct {
 // givesWayTo says whether a scan may take the stored one's place: it came from the same input, or the
 // stored one broke off and is no longer than this.
 func (stored storedScan) givesWayTo(s Scan) bool {
-	return stored.inputBLAKE3 == s.InputBLAKE3 || !stored.complete && stored.rowsRead <= s.RowsRead
+	return stored.inputXXH3 == s.InputXXH3 || !stored.complete && stored.rowsRead <= s.RowsRead
 }
 
 // maxScanFile bounds the file with a scan's row: some thousand parts, and the longest command line.
@@ -262,7 +262,7 @@ func scanOf(batch arrow.RecordBatch) (storedScan, error) {
 		return nil
 	}
 	id, ok0 := column("scan_id").(*array.String)
-	digest, ok1 := column("input_blake3").(*array.String)
+	digest, ok1 := column("input_xxh3").(*array.String)
 	complete, ok2 := column("complete").(*array.Boolean)
 	read, ok3 := column("rows_read").(*array.Uint64)
 	kept, ok4 := column("rows_kept").(*array.Uint64)
@@ -273,7 +273,7 @@ func scanOf(batch arrow.RecordBatch) (storedScan, error) {
 	}
 	files, err := readFiles(list)
 	return storedScan{
-		id: id.Value(0), inputBLAKE3: digest.Value(0), complete: complete.Value(0),
+		id: id.Value(0), inputXXH3: digest.Value(0), complete: complete.Value(0),
 		rowsRead: read.Value(0), rowsKept: kept.Value(0), rowsRejected: rejected.Value(0), files: files,
 	}, err
 }

@@ -348,7 +348,7 @@ func (in *ingestion) commit(ctx context.Context, toEnd bool) error {
 		Complete:    toEnd,
 		ToolVersion: in.params.ToolVersion,
 		Input:       in.params.Input,
-		InputBLAKE3: st.Input.BLAKE3,
+		InputXXH3:   st.Input.XXH3,
 		StaticKey:   st.Tally.Keys.static(),
 		RowsRead:    st.Counts.Read, RowsKept: st.Counts.Kept, RowsRejected: st.Counts.Rejected,
 	}
@@ -370,7 +370,7 @@ func (in *ingestion) commit(ctx context.Context, toEnd bool) error {
 			st.Scan.Date = s.Started.UTC().Format(time.DateOnly)
 		}
 		if missing := missing(st.Scan.Partition); missing != nil {
-			rejects, err := in.stage.CommitRejects(ctx, st.Input.BLAKE3, st.Parts)
+			rejects, err := in.stage.CommitRejects(ctx, st.Input.XXH3, st.Parts)
 			return oneLine(&UnknownScanError{Missing: missing, Rejects: rejects}, err)
 		}
 		st.Scan.ID = st.Scan.ScanID(s.Started)

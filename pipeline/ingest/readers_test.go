@@ -393,7 +393,7 @@ func TestReaders(t *testing.T) {
 					for name := range row { // the digest, too, differs
 						if value, ok := everyScan[name]; ok {
 							documentedScans[i][name] = value
-						} else if name == "input_blake3" || name == "files" {
+						} else if name == "input_xxh3" || name == "files" {
 							documentedScans[i][name] = row[name]
 						}
 					}

@@ -60,8 +60,8 @@ func (st *state) check() error {
 	switch m := st.Made; {
 	case m.Block <= 0 || m.Block > maxBlock || m.Part <= 0 || st.Blocks < 0:
 		return fmt.Errorf("%d blocks of %d bytes, %d a part", st.Blocks, m.Block, m.Part)
-	case st.Blocks > 0 && len(st.Input.BLAKE3) != 64:
-		return fmt.Errorf("%q is no BLAKE3 digest", st.Input.BLAKE3)
+	case st.Blocks > 0 && len(st.Input.XXH3) != 32:
+		return fmt.Errorf("%q is no XXH3 digest of 128 bits", st.Input.XXH3)
 	}
 	return nil
 }
