@@ -16,7 +16,7 @@ type sizes struct {
 	part  int64 // blocks: a file
 }
 
-// defaultSizes make row groups of about 40,000 rows, in files of about 2.5 million.
+// defaultSizes make row groups of about 17,000 rows, in files of about 2.3 million.
 var defaultSizes = sizes{block: 8 << 20, part: 128}
 
 // state is how far an ingest has come: after a number of blocks. What Stage.Save is given has the rows of
