@@ -37,7 +37,7 @@ type Scan struct {
 	Seed          sql.Null[uint64]
 	StaticKey     sql.Null[uint64]
 	Input         string
-	InputXXH3   string
+	InputXXH3     string
 	Campaign      string
 	TargetsSHA256 string
 	Targets       sql.Null[uint64]
@@ -208,7 +208,7 @@ type storedScan struct {
 	name         string // of the file
 	digest       string // SHA-256 of the file
 	id           string
-	inputXXH3  string
+	inputXXH3    string
 	complete     bool
 	rowsRead     uint64
 	rowsKept     uint64
