@@ -15,7 +15,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (half a minute)
+demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (a minute)
 	scripts/demo.sh demo-out
 
 .PHONY: test

@@ -256,7 +256,7 @@ func TestUnwritable(t *testing.T) {
 		t.Errorf("left %s", got)
 	}
 	if os.Geteuid() == 0 {
-		t.Skip("root may write anywhere")
+		return // root may write anywhere: TestUnwritableDataset of package e2e tries it as somebody else
 	}
 	if err := os.Chmod(dir, 0o555); err != nil {
 		t.Fatal(err)
