@@ -337,9 +337,14 @@ func (c *checker) checkFiles(ctx context.Context) error {
 			key, format, ok := keyOfScanFile(scanFile)
 			if !ok || format != Parquet || !c.hasScan(key) {
 				unlisted = append(unlisted, info.Name)
-			} else if err := c.checkConclusions(ctx, folder, info, key); err != nil {
+			} else if err := c.checkDerived(ctx, folder, info, &key, "classify"); err != nil {
 				return err
 			}
+		case info.Name == WholeFile(NetworksTable) || info.Name == WholeFile(SourcesTable):
+			if err := c.checkDerived(ctx, folder, info, nil, "enrich"); err != nil {
+				return err
+			}
+		case info.Name == ViewsFile:
 		default:
 			unlisted = append(unlisted, info.Name)
 		}
@@ -354,8 +359,8 @@ func (c *checker) hasScan(key ScanKey) bool {
 	return c.scans[key.scanFile(Parquet)] || c.scans[key.scanFile(Arrow)]
 }
 
-// checkConclusions checks a file that classify wrote.
-func (c *checker) checkConclusions(ctx context.Context, table string, info store.Info, key ScanKey) error {
+// checkDerived checks a file that a command made from what scans list.
+func (c *checker) checkDerived(ctx context.Context, table string, info store.Info, key *ScanKey, command string) error {
 	in, err := c.dataset.store.Open(ctx, info.Name)
 	if isMissing(err) {
 		return nil // a commit replaced the replies
@@ -363,13 +368,13 @@ func (c *checker) checkConclusions(ctx context.Context, table string, info store
 	var rows uint64
 	if err == nil {
 		defer in.Close()
-		rows, err = checkConclusions(ctx, in, table, key)
+		rows, err = checkDerived(ctx, in, table, key)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		c.problem(info.Name, "%v: remove it and run mpcensus classify", err)
+		c.problem(info.Name, "%v: remove it and run mpcensus %s", err, command)
 	}
 	c.report.add(rows, uint64(info.Size))
 	c.advance(rows, uint64(info.Size))

@@ -172,6 +172,8 @@ const (
 	partition80  = "date=2026-11-23/family=ipv4/port=80/probe=v0/"
 	part80       = "replies/" + partition80 + "2026-11-23-ipv4-80-v0-00001.parquet"
 	hosts443     = "hosts/" + partition443 + scan443 + ".parquet"
+	scan80       = "2026-11-23-ipv4-80-v0"
+	hosts80      = "hosts/" + partition80 + scan80 + ".parquet"
 )
 
 // rewrite changes what `scans` says of the scan of port 443.
@@ -233,6 +235,10 @@ const hostsSQL = `SELECT %s AS scan_id, '192.0.2.1' AS target, 'closed' AS verdi
 	NULL::UBIGINT AS sender_key, NULL::UTINYINT AS key_weight, NULL::UTINYINT AS key_distance,
 	NULL::VARCHAR AS canary, 1::UINTEGER AS replies`
 
+// The same in the present version of the tables.
+const hosts4SQL = hostsSQL + `, NULL::DOUBLE AS excess_probability, NULL::VARCHAR AS option_order,
+	NULL::UINTEGER AS asn, NULL::VARCHAR AS as_name, NULL::VARCHAR AS country`
+
 func writeHosts(t *testing.T, path, query string) {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -248,11 +254,15 @@ func TestCheck(t *testing.T) {
 	ipc := scanOfPort(22)
 	ipc.format = Arrow
 	ipc.commit(t, d)
-	writeHosts(t, filepath.Join(dir, hosts443), fmt.Sprintf(hostsSQL, Literal(scan443)))
+	writeHosts(t, filepath.Join(dir, hosts443), fmt.Sprintf(hostsSQL, Literal(scan443))) // of an earlier version
+	writeHosts(t, filepath.Join(dir, hosts80), fmt.Sprintf(hosts4SQL, Literal(scan80)))
+	writeHosts(t, filepath.Join(dir, WholeFile(NetworksTable)), `SELECT 'ipv4' AS family, '192.0.2.0' AS first, '192.0.2.9' AS last,
+		64496::UINTEGER AS asn, 'Example' AS as_name, 'ZZ' AS country`)
+	must(t, os.WriteFile(filepath.Join(dir, ViewsFile), nil, 0o644))
 	must(t, os.WriteFile(filepath.Join(dir, "rejects", "unassigned-0123456789abcdef-00000.jsonl"), nil, 0o644))
 
 	clean := mustBeClean(t, d)
-	if clean.Scans != 3 || clean.Files != 13 || clean.Rows != 3*603+1 || clean.Bytes == 0 || clean.Notes != nil {
+	if clean.Scans != 3 || clean.Files != 15 || clean.Rows != 3*603+3 || clean.Bytes == 0 || clean.Notes != nil {
 		t.Errorf("%+v", clean)
 	}
 
@@ -325,6 +335,9 @@ func TestCheck(t *testing.T) {
 		"hosts of another scan": {func(t *testing.T, dir string) {
 			copyTo(t, filepath.Join(dir, hosts443), filepath.Join(dir, "hosts", partition80, "2026-11-23-ipv4-80-v0.parquet"))
 		}, "hosts/" + partition80 + "2026-11-23-ipv4-80-v0.parquet", "is of scan " + scan443},
+		"networks with columns of no version": {func(t *testing.T, dir string) {
+			writeHosts(t, filepath.Join(dir, WholeFile(NetworksTable)), "SELECT 'ipv4' AS family")
+		}, WholeFile(NetworksTable), "has 1 columns, and version 4 of the table networks has 6: remove it and run mpcensus enrich"},
 		"unreadable hosts": {func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, hosts443), func(b []byte) []byte { return b[:len(b)-9] })
 		}, hosts443, "cannot be read"},

@@ -161,9 +161,9 @@ func checkArrow(in store.Reader, key ScanKey) (rows uint64, err error) {
 	return rows, nil
 }
 
-// checkConclusions returns the number of rows in a file that classify wrote. `scans` has no digest of it,
-// so that all of it is read.
-func checkConclusions(ctx context.Context, in store.Reader, table string, key ScanKey) (rows uint64, err error) {
+// checkDerived returns the number of rows in a file that classify or enrich wrote. `scans` has no digest of
+// it, so that all of it is read. key is the scan that its rows are of, if they are of one.
+func checkDerived(ctx context.Context, in store.Reader, table string, key *ScanKey) (rows uint64, err error) {
 	defer guard(&err)
 	p, err := file.NewParquetReader(readSeeker(in))
 	if err != nil {
@@ -184,7 +184,10 @@ func checkConclusions(ctx context.Context, in store.Reader, table string, key Sc
 	}
 	for batches.Next() {
 		rows += uint64(batches.RecordBatch().NumRows())
-		if err := checkScanIDs(batches.RecordBatch(), key); err != nil {
+		if key == nil {
+			continue
+		}
+		if err := checkScanIDs(batches.RecordBatch(), *key); err != nil {
 			return 0, err
 		}
 	}
@@ -210,8 +213,8 @@ func checkScanIDs(batch arrow.RecordBatch, key ScanKey) error {
 	return nil
 }
 
-// checkSchema compares a file's columns with those that the table had in the file's version. A file of
-// classify, which DuckDB wrote, says nothing of versions, nor of what can be NULL.
+// checkSchema compares a file's columns with those that the table had in the file's version. A file that
+// DuckDB wrote says nothing of versions, nor of what can be NULL: it has to have the columns of some version.
 func checkSchema(table string, got *arrow.Schema) error {
 	c, err := readContract()
 	if err != nil {
@@ -225,11 +228,13 @@ func checkSchema(table string, got *arrow.Schema) error {
 			return fmt.Errorf("has version %q of the tables, and this program knows 1 to %d", text, c.Version)
 		}
 	}
-	var columns []column
-	for _, column := range c.Tables[table].Columns {
-		if column.Since <= version {
-			columns = append(columns, column)
+	columns := c.Tables[table].columnsOf(version)
+	for !ours && len(columns) > got.NumFields() {
+		earlier := c.Tables[table].columnsOf(version - 1)
+		if earlier == nil {
+			break
 		}
+		columns, version = earlier, version-1
 	}
 	want, err := fieldsOf(table, columns)
 	if err != nil {
@@ -244,6 +249,16 @@ func checkSchema(table string, got *arrow.Schema) error {
 		}
 	}
 	return nil
+}
+
+// columnsOf are the columns that the table had in a version.
+func (t table) columnsOf(version int) (columns []column) {
+	for _, column := range t.Columns {
+		if column.Since <= version {
+			columns = append(columns, column)
+		}
+	}
+	return columns
 }
 
 func describeField(f arrow.Field) string {

@@ -32,8 +32,8 @@ type DuckDBOptions struct {
 //go:embed views.sql
 var viewsSQL string
 
-// OpenDuckDB opens an in-memory DuckDB with the tables of the dataset in dir as views: replies, hosts,
-// treatments and scans, their partition keys as columns. A table of which there is no file yet is an
+// OpenDuckDB opens an in-memory DuckDB with the tables of the dataset in dir as views, their partition
+// keys as columns. A table of which there is no file yet is an
 // empty view with its documented columns. replies also has file_index and file_row_number, by which its rows
 // stand in the order that ZMap printed them.
 //
@@ -118,7 +118,7 @@ func Literal(s string) string {
 func (c column) SQLType() (string, error) {
 	t, ok := map[string]string{
 		"string": "VARCHAR", "binary": "BLOB", "bool": "BOOLEAN",
-		"uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
+		"uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT", "float64": "DOUBLE",
 		"timestamp": "TIMESTAMP WITH TIME ZONE", "list<string>": "VARCHAR[]",
 		"list<struct<path: string, rows: uint64, bytes: uint64, sha256: string>>": `STRUCT("path" VARCHAR, "rows" UBIGINT, "bytes" UBIGINT, sha256 VARCHAR)[]`,
 	}[c.Type]
@@ -170,7 +170,7 @@ func copyFile(ctx context.Context, from, to string) error {
 type view struct {
 	Name                string
 	Files               []string // patterns; none when there is no file yet
-	Columns, Partitions []column
+	Columns, Partitions []column // no partitions: a table of the whole dataset
 	Ordered             bool
 }
 
@@ -185,7 +185,10 @@ func createViews(ctx context.Context, db *sql.DB, dir string) error {
 	}
 	create := func(table string, files []string) error {
 		var b strings.Builder
-		v := view{table, files, contract.Tables[table].Columns, contract.Partitions, table == RepliesTable}
+		v := view{Name: table, Files: files, Columns: contract.Tables[table].Columns, Ordered: table == RepliesTable}
+		if contract.Tables[table].partitioned() {
+			v.Partitions = contract.Partitions
+		}
 		if err := viewsTemplate.Execute(&b, v); err != nil {
 			return err
 		}

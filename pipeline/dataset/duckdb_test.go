@@ -57,7 +57,7 @@ func column0(t *testing.T, db *sql.DB, query string) (got []string) {
 
 func TestViewsOfEmptyDataset(t *testing.T) {
 	db := openTest(t, filepath.Join(t.TempDir(), "absent"))
-	for _, table := range []string{"replies", "hosts", "treatments", "scans"} {
+	for _, table := range []string{"replies", "hosts", "treatments", "scans", "networks", "sources"} {
 		if got := column0(t, db, "SELECT count(*)::VARCHAR FROM "+table); got[0] != "0" {
 			t.Errorf("%s: %s rows", table, got[0])
 		}
@@ -66,6 +66,7 @@ func TestViewsOfEmptyDataset(t *testing.T) {
 	want := []string{
 		"scan_id VARCHAR", "target VARCHAR", "verdict VARCHAR", "reasons VARCHAR[]", "sender_key UBIGINT",
 		"key_weight UTINYINT", "key_distance UTINYINT", "canary VARCHAR", "replies UINTEGER",
+		"excess_probability DOUBLE", "option_order VARCHAR", "asn UINTEGER", "as_name VARCHAR", "country VARCHAR",
 		"date VARCHAR", "family VARCHAR", "port USMALLINT", "probe VARCHAR",
 	}
 	if !slices.Equal(got, want) {

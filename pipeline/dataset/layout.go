@@ -55,6 +55,12 @@ func (p Partition) file(folder, name, extension string) string {
 	return path.Join(folder, p.folder(), name+"."+extension)
 }
 
+// WholeFile is the name in a dataset of the one file of a table without partitions.
+func WholeFile(table string) string { return table + "/" + table + "." + string(Parquet) }
+
+// ViewsFile is the name in a dataset of the SQL that makes its views.
+const ViewsFile = "views.sql"
+
 // scanFile is the name of the file with the scan's row in `scans`.
 func (k ScanKey) scanFile(format Format) string { return k.file(ScansTable, k.ID, string(format)) }
 

@@ -11,23 +11,31 @@ import (
 	"github.com/mpcensus/mpcensus/schemas"
 )
 
-// Tables. A scan fills the first two, classify the others.
+// Tables. A scan fills the first two, classify the next two, enrich the last two.
 const (
 	RepliesTable    = "replies"
 	ScansTable      = "scans"
 	HostsTable      = "hosts"
 	TreatmentsTable = "treatments"
+	NetworksTable   = "networks"
+	SourcesTable    = "sources"
 )
 
 // contract is schemas/tables.yaml.
 type contract struct {
 	Version    int
 	Partitions []column
-	Tables     map[string]struct {
-		Meaning string
-		Columns []column
-	}
+	Tables     map[string]table
 }
+
+type table struct {
+	Meaning     string
+	Partitioned *bool // nil: it is
+	Columns     []column
+}
+
+// partitioned tells whether the table's files are in folders named after partition keys.
+func (t table) partitioned() bool { return t.Partitioned == nil || *t.Partitioned }
 
 type column struct {
 	Name, Type string
@@ -56,6 +64,7 @@ var arrowTypes = map[string]arrow.DataType{
 	"uint16":       arrow.PrimitiveTypes.Uint16,
 	"uint32":       arrow.PrimitiveTypes.Uint32,
 	"uint64":       arrow.PrimitiveTypes.Uint64,
+	"float64":      arrow.PrimitiveTypes.Float64,
 	"timestamp":    arrow.FixedWidthTypes.Timestamp_us,
 	"list<string>": listOf(arrow.BinaryTypes.String),
 	"list<struct<path: string, rows: uint64, bytes: uint64, sha256: string>>": listOf(arrow.StructOf(

@@ -44,7 +44,7 @@ func TestSchema(t *testing.T) {
 // numbersWithoutUnit are names, codes and sequence numbers: numbers of nothing.
 var numbersWithoutUnit = []string{
 	"port", "sport", "dport", "ipid", "seqnum", "acknum", "tcp_flags", "ts_value", "ts_echo", "mptcp_version", "mptcp_flags",
-	"sender_key", "sent_key", "sent_canary", "static_key", "seed", "icmp_type", "icmp_code",
+	"sender_key", "sent_key", "sent_canary", "static_key", "seed", "icmp_type", "icmp_code", "asn",
 }
 
 // A reader of the tables finds out what each column means, in which unit, and which versions have it.
@@ -65,7 +65,7 @@ func TestDictionary(t *testing.T) {
 			if _, err := column.SQLType(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			isNumber := slices.Contains([]string{"uint8", "uint16", "uint32", "uint64", "timestamp"}, column.Type)
+			isNumber := slices.Contains([]string{"uint8", "uint16", "uint32", "uint64", "float64", "timestamp"}, column.Type)
 			if needsUnit := isNumber && !slices.Contains(numbersWithoutUnit, column.Name); needsUnit != (column.Unit != "") {
 				t.Errorf("%s, %s: unit %q", name, column.Type, column.Unit)
 			}

@@ -12,8 +12,8 @@ UNION ALL BY NAME
 -- date, other readers text. Files of several versions are read side by side, by column name.
 SELECT *{{if .Ordered}}, file_index, file_row_number{{end}}
 FROM read_parquet([{{range $i, $f := .Files}}{{if $i}}, {{end}}{{$f | literal}}{{end}}],
-    hive_partitioning = true,
-    hive_types = { {{- range $i, $c := .Partitions}}{{if $i}}, {{end}}{{$c.Name | literal}}: {{$c.SQLType}}{{end -}} },
+    hive_partitioning = {{if .Partitions}}true,
+    hive_types = { {{- range $i, $c := .Partitions}}{{if $i}}, {{end}}{{$c.Name | literal}}: {{$c.SQLType}}{{end -}} }{{else}}false{{end}},
     union_by_name = true)
 {{- end}};
 

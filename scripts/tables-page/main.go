@@ -39,6 +39,7 @@ var types = [][]string{
 	{"`uint16`", "uint16", "USMALLINT", "UInt16"},
 	{"`uint32`", "uint32", "UINTEGER", "UInt32"},
 	{"`uint64`", "uint64", "UBIGINT", "UInt64"},
+	{"`float64`", "double", "DOUBLE", "Float64"},
 	{"`timestamp`", "timestamp[us, tz=UTC]", "TIMESTAMP WITH TIME ZONE", "Datetime(us, UTC)"},
 	{"`list<string>`", "list of string", "VARCHAR[]", "List(String)"},
 	{"`list<struct<…>>`", "list of struct", "STRUCT(…)[]", "List(Struct)"},
@@ -63,7 +64,7 @@ func printPage() error {
 	fmt.Printf("of version %d, which Parquet and Arrow files of `replies` and `scans` have as metadata `mpcensus_tables_version`.\n", c.Version)
 	fmt.Print(folders)
 
-	fmt.Print("\n## Partition keys\n\nFolder names (Hive style), which readers show as columns of every table. In `--arrow-stream` they have these\n" +
+	fmt.Print("\n## Partition keys\n\nFolder names (Hive style), which readers show as columns of every table but `networks` and `sources`. In `--arrow-stream` they have these\n" +
 		"types; readers of files guess them from the names.\n\n")
 	printColumns(c.Partitions)
 	for i := 0; i < len(c.Tables.Content); i += 2 {
@@ -91,6 +92,8 @@ DATASET/
   replies/date=…/…/SCAN_ID-sorted-00000.parquet, …               in place of them after dataset compact
   hosts/date=…/…/SCAN_ID.parquet                                 made by classify
   treatments/date=…/…/SCAN_ID.parquet                            made by classify
+  networks/networks.parquet, sources/sources.parquet             made by enrich
+  views.sql                                                      made by dataset views
   rejects/date=…/…/SCAN_ID-00000.jsonl                           lines that are no rows
   rejects/unassigned-DIGEST-00000.jsonl                          of an input that names no scan
   unfinished/                                                    not part of the dataset yet
