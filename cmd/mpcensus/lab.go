@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mpcensus/mpcensus/lab/netlab"
+	"github.com/mpcensus/mpcensus/lab/networks"
 	"github.com/mpcensus/mpcensus/lab/scenario"
 	"github.com/mpcensus/mpcensus/lab/truth"
 )
@@ -70,6 +71,13 @@ func labCommand() *cli.Command {
 				Description: "Example: mpcensus lab hitlist --out hitlist.txt",
 				Flags:       []cli.Flag{population, &cli.StringFlag{Name: "out", Usage: "write to `FILE` (required)"}},
 				Action:      labHitlist,
+			},
+			{
+				Name:        "networks",
+				Usage:       "write invented autonomous systems and countries of the lab's addresses, as CSV",
+				Description: "Example: mpcensus lab networks --out networks",
+				Flags:       []cli.Flag{&cli.StringFlag{Name: "out", Usage: "`DIR` for the four files (required)"}},
+				Action:      labNetworks,
 			},
 			labCheckCommand(dir),
 			labRowsCommand(),
@@ -217,6 +225,16 @@ func labTruth(c *cli.Context) error {
 
 func labHitlist(c *cli.Context) error {
 	return labWrite(c, "targets", truth.WriteHitlist)
+}
+
+func labNetworks(c *cli.Context) error {
+	if err := need(c, "out"); err != nil {
+		return err
+	}
+	if c.Args().Present() {
+		return usageErrorf("unexpected argument %q: see %s --help", c.Args().First(), c.Command.HelpName)
+	}
+	return networks.Write(c.String("out"))
 }
 
 // labWrite writes what can be known of a scenario without a running lab.

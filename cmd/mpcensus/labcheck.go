@@ -13,7 +13,7 @@ func labCheckCommand(dir cli.Flag) *cli.Command {
 		Name:  "check",
 		Usage: "compare a census of the running lab with the truth",
 		Description: "Fails when a reply that the lab sent is no row, or a certain verdict or treatment is wrong. The dataset\n" +
-			"must have all scans since lab up. Targets that were never asked are left out.\n\n" +
+			"must have all scans since lab up; earlier ones, and targets that were never asked, are left out.\n\n" +
 			"Example: mpcensus lab check --dataset census --truth truth.parquet",
 		Flags: []cli.Flag{
 			dir,
@@ -41,7 +41,7 @@ func labCheck(c *cli.Context) error {
 		return err
 	}
 	defer db.Close()
-	report, err := check.Compare(c.Context, db, c.String("truth"), seen(state))
+	report, err := check.Compare(c.Context, db, c.String("truth"), state.Up, seen(state))
 	if err != nil {
 		return err
 	}

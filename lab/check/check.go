@@ -12,6 +12,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 var (
@@ -84,10 +85,14 @@ type Report struct {
 }
 
 // Compare joins the dataset behind db (views scans, hosts, treatments, replies) with the truth's Parquet
-// file. seen holds what the lab has counted since it came up. Targets that it was never asked for are
-// left out, so the dataset may be a census of a part of the lab.
-func Compare(ctx context.Context, db *sql.DB, truthFile string, seen map[Source]Seen) (Report, error) {
+// file. seen holds what the lab has counted since it came up, at the time labUp: scans that began before
+// are left out. So are targets that the lab was never asked for: the dataset may be a census of a part of
+// it. The database is one connection.
+func Compare(ctx context.Context, db *sql.DB, truthFile string, labUp time.Time, seen map[Source]Seen) (Report, error) {
 	var report Report
+	if err := viewLab(ctx, db, labUp); err != nil {
+		return Report{}, err
+	}
 	var err error
 	if err = compareReplies(ctx, db, truthFile, seen, &report); err != nil {
 		return Report{}, fmt.Errorf("counting replies: %w", err)
@@ -99,6 +104,17 @@ func Compare(ctx context.Context, db *sql.DB, truthFile string, seen map[Source]
 		return Report{}, fmt.Errorf("comparing treatments with %s: %w", truthFile, err)
 	}
 	return report, nil
+}
+
+// viewLab makes the views that the other statements read: lab_scans are the scans since labUp, and those
+// without a reply that would tell when they began; lab_replies and so on have their rows.
+func viewLab(ctx context.Context, db *sql.DB, labUp time.Time) error {
+	views := fmt.Sprintf("CREATE TEMP VIEW lab_scans AS FROM scans WHERE started IS NULL OR started >= make_timestamptz(%d);", labUp.UnixMicro())
+	for _, table := range []string{"replies", "hosts", "treatments"} {
+		views += fmt.Sprintf("CREATE TEMP VIEW lab_%s AS FROM %s SEMI JOIN lab_scans USING (scan_id);", table, table)
+	}
+	_, err := db.ExecContext(ctx, views)
+	return err
 }
 
 // readMatrix leaves out the targets without a row that the lab was never asked for.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/duckdb/duckdb-go/v2"
 )
@@ -16,14 +17,15 @@ import (
 // and a real kernel.
 const census = `
 CREATE TABLE scans   AS SELECT * FROM (VALUES
-	('s1', NULL::VARCHAR, 'ipv4', 443::USMALLINT, 'v0', 4::UBIGINT)) AS t(scan_id, campaign, family, port, probe, probes_sent);
+	('s1', NULL::VARCHAR, 'ipv4', 443::USMALLINT, 'v0', 4::UBIGINT, TIMESTAMPTZ '2026-11-23 08:00:00Z'))
+	AS t(scan_id, campaign, family, port, probe, probes_sent, started);
 CREATE TABLE replies AS SELECT * FROM (VALUES
-	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0'), ('198.18.0.1', 'ipv4', 443, 'v0'), ('198.18.0.2', 'ipv4', 443, 'v0'),
-	('198.19.0.1', 'ipv4', 443, 'v0')) AS t(saddr, family, port, probe);
+	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 's1'), ('198.18.0.1', 'ipv4', 443, 'v0', 's1'), ('198.18.0.2', 'ipv4', 443, 'v0', 's1'),
+	('198.19.0.1', 'ipv4', 443, 'v0', 's1')) AS t(saddr, family, port, probe, scan_id);
 CREATE TABLE hosts   AS SELECT * FROM (VALUES
-	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'potential', NULL::VARCHAR),
-	('198.18.0.2', 'ipv4', 443::USMALLINT, 'v0', 'mirrored', NULL),
-	('198.19.0.1', 'ipv4', 443::USMALLINT, 'v0', 'no-mptcp', NULL)) AS t(target, family, port, probe, verdict, canary);
+	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'potential', NULL::VARCHAR, 's1'),
+	('198.18.0.2', 'ipv4', 443::USMALLINT, 'v0', 'mirrored', NULL, 's1'),
+	('198.19.0.1', 'ipv4', 443::USMALLINT, 'v0', 'no-mptcp', NULL, 's1')) AS t(target, family, port, probe, verdict, canary, scan_id);
 CREATE TABLE treatments (scan_id VARCHAR, target VARCHAR, family VARCHAR, port USMALLINT, probe VARCHAR, treatment VARCHAR);
 CREATE TABLE truth   AS SELECT * FROM (VALUES
 	('198.18.0.1', 'ipv4', 443::USMALLINT, 'v0', 'true-v0', 'potential', true, 'supports', true),
@@ -39,7 +41,7 @@ CREATE TABLE truth   AS SELECT * FROM (VALUES
 // paired makes the census one of two campaigns, which both judged all targets.
 const paired = `
 UPDATE scans SET campaign = 'c1';
-INSERT INTO scans VALUES ('s2', 'c2', 'ipv4', 443, 'v0', 0), ('s3', 'c2', 'ipv4', 443, 'plain', 0);
+INSERT INTO scans VALUES ('s2', 'c2', 'ipv4', 443, 'v0', 0, NULL), ('s3', 'c2', 'ipv4', 443, 'plain', 0, NULL);
 INSERT INTO treatments VALUES
 	('s1', '198.18.0.1', 'ipv4', 443, 'v0', 'supports'), ('s2', '198.18.0.1', 'ipv4', 443, 'v0', 'supports'),
 	('s1', '198.18.0.2', 'ipv4', 443, 'v0', 'mirrors'),  ('s2', '198.18.0.2', 'ipv4', 443, 'v0', 'mirrors'),
@@ -66,7 +68,8 @@ func compare(t *testing.T, change string) Report {
 		{"true-v0", Asking{"ipv4", 443, "v1"}}: {3, 3, 9}, // not scanned
 		{"mirror", Asking{"ipv6", 443, "v0"}}:  {1, 1, 1}, // not scanned
 	}
-	report, err := Compare(context.Background(), db, truth, seen)
+	labUp := time.Date(2026, 11, 23, 7, 59, 0, 0, time.UTC)
+	report, err := Compare(context.Background(), db, truth, labUp, seen)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,14 +90,14 @@ func TestCompareFindsEveryKindOfFault(t *testing.T) {
 	for name, c := range map[string]struct{ change, want string }{
 		"wrong verdict":   {"UPDATE hosts SET verdict = 'potential' WHERE target = '198.18.0.2'", "1 verdicts are wrong"},
 		"host not found":  {"DELETE FROM hosts WHERE target = '198.18.0.1'", "1 verdicts are wrong"},
-		"host invented":   {"INSERT INTO hosts VALUES ('198.18.9.9', 'ipv4', 443, 'v0', 'closed', NULL)", "1 verdicts are wrong"},
-		"silent answers":  {"INSERT INTO hosts VALUES ('198.18.0.3', 'ipv4', 443, 'v0', 'closed', NULL)", "1 verdicts are wrong"},
-		"host twice":      {"INSERT INTO hosts VALUES ('198.18.0.1', 'ipv4', 443, 'v0', 'closed', NULL)", "1 verdicts are wrong"},
+		"host invented":   {"INSERT INTO hosts VALUES ('198.18.9.9', 'ipv4', 443, 'v0', 'closed', NULL, 's1')", "1 verdicts are wrong"},
+		"silent answers":  {"INSERT INTO hosts VALUES ('198.18.0.3', 'ipv4', 443, 'v0', 'closed', NULL, 's1')", "1 verdicts are wrong"},
+		"host twice":      {"INSERT INTO hosts VALUES ('198.18.0.1', 'ipv4', 443, 'v0', 'closed', NULL, 's1')", "1 verdicts are wrong"},
 		"reply lost":      {"DELETE FROM replies WHERE rowid = 0", "true-v0, ipv4, port 443, v0: 2 replies sent, 1 rows"},
 		"all lost":        {"DELETE FROM replies WHERE saddr = '198.18.0.2'", "mirror, ipv4, port 443, v0: 1 replies sent, 0 rows"},
 		"kernel's lost":   {"DELETE FROM replies WHERE saddr = '198.19.0.1'", "kernel-mptcp, ipv4, port 443, v0: 1 replies sent, 0 rows"},
-		"row invented":    {"INSERT INTO replies VALUES ('198.18.0.2', 'ipv4', 443, 'v0')", "mirror, ipv4, port 443, v0: 1 replies sent, 2 rows"},
-		"reply of nobody": {"INSERT INTO replies VALUES ('198.18.9.9', 'ipv4', 443, 'v0')", "not in the lab, ipv4, port 443, v0: 0 replies sent, 1 rows"},
+		"row invented":    {"INSERT INTO replies VALUES ('198.18.0.2', 'ipv4', 443, 'v0', 's1')", "mirror, ipv4, port 443, v0: 1 replies sent, 2 rows"},
+		"reply of nobody": {"INSERT INTO replies VALUES ('198.18.9.9', 'ipv4', 443, 'v0', 's1')", "not in the lab, ipv4, port 443, v0: 0 replies sent, 1 rows"},
 		"not classified":  {"DELETE FROM hosts; DELETE FROM truth", "no verdict could be checked"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,6 +106,18 @@ func TestCompareFindsEveryKindOfFault(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// What the dataset has from before the lab came up is none of the lab's business, whatever is wrong with it.
+func TestCompareLeavesEarlierScansOut(t *testing.T) {
+	r := compare(t, `
+		INSERT INTO scans VALUES ('s0', 'c0', 'ipv4', 443, 'v0', 9, TIMESTAMPTZ '2026-11-23 07:58:59Z');
+		INSERT INTO replies VALUES ('198.18.0.1', 'ipv4', 443, 'v0', 's0');
+		INSERT INTO hosts VALUES ('198.18.0.1', 'ipv4', 443, 'v0', 'closed', NULL, 's0');
+		INSERT INTO treatments VALUES ('s0', '198.18.0.1', 'ipv4', 443, 'v0', 'closed')`)
+	if err := r.Err(); err != nil || r.Verdicts.Checked() != 4 || len(r.Treatments) != 0 {
+		t.Errorf("%v: %+v", err, r)
 	}
 }
 

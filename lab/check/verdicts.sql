@@ -3,7 +3,7 @@
 -- each should have a row: one, as scans of the same family, port and probe are not told apart. $1 is the
 -- truth's Parquet file.
 WITH scanned AS (
-  SELECT DISTINCT family, port, probe FROM scans
+  SELECT DISTINCT family, port, probe FROM lab_scans
 ), truth AS (
   SELECT *, count(*) OVER (PARTITION BY behaviour, family, port, probe) AS of
   FROM read_parquet($1) SEMI JOIN scanned USING (family, port, probe)
@@ -18,6 +18,6 @@ SELECT coalesce(behaviour, 'not in the lab') AS behaviour,
        count(*)                              AS targets,
        coalesce(any_value(of), 0)            AS of,
        1                                     AS scans
-FROM truth FULL JOIN hosts USING (target, family, port, probe)
+FROM truth FULL JOIN lab_hosts AS hosts USING (target, family, port, probe)
 GROUP BY ALL
 ORDER BY behaviour, family, probe, expected, found, port;

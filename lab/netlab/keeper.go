@@ -41,6 +41,7 @@ type keeper struct {
 	scenario  *scenario.Scenario
 	network   *network
 	responder *responder.Responder
+	up        time.Time
 }
 
 // Keep is the lab's background process, started by Up in namespaces of its
@@ -100,6 +101,7 @@ func keep(stdin io.Reader, dir *os.File, ready func()) error {
 		return fmt.Errorf("open control socket: %w", err)
 	}
 	defer l.Close()
+	k.up = time.Now()
 	go k.answer(l)
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,7 @@ var ErrNotUp = errors.New("the lab is not up: start it with `mpcensus lab up`")
 // State is what a running lab tells about itself.
 type State struct {
 	PID            int            `json:"pid"`
+	Up             time.Time      `json:"up"` // when it began to answer
 	Scenario       string         `json:"scenario"`
 	ScenarioSHA256 string         `json:"scenario_sha256"`
 	Ranges         []netip.Prefix `json:"ranges"`
@@ -138,7 +140,7 @@ func (k *keeper) answer(l *net.UnixListener) {
 
 func (k *keeper) state() *State {
 	s := &State{
-		PID: os.Getpid(), Scenario: k.ScenarioName, ScenarioSHA256: digest(k.Scenario),
+		PID: os.Getpid(), Up: k.up, Scenario: k.ScenarioName, ScenarioSHA256: digest(k.Scenario),
 		Ranges: k.scenario.Ranges, IPv6Addresses: len(k.scenario.IPv6), Ports: k.scenario.Ports,
 		Scanner: scanners[0], IPv6Only: scanners[1],
 		Blocklist:  filepath.Join(k.Dir, blocklistFile),
