@@ -81,6 +81,7 @@ func labCommand() *cli.Command {
 			},
 			labCheckCommand(dir),
 			labRowsCommand(),
+			labHistoryCommand(population),
 			{
 				Name:   "keeper",
 				Hidden: true, // started by `lab up`

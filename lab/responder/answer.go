@@ -11,29 +11,65 @@ import (
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
 
-// population answers SYNs as the scenario's targets would. It keeps no state
+// Population answers SYNs as the scenario's targets would. It keeps no state
 // of connections, only the generator that keys and sequence numbers come from.
-type population struct {
+type Population struct {
 	scenario *scenario.Scenario
 	random   *rand.Rand
-	constant uint64 // the key that all constant-key hosts share
-	counter  uint64 // the last key of the low-entropy hosts that count
-	start    time.Time
+	clock    func() time.Duration // of the hosts' timestamps
+
+	// The seed's, so the same in every run.
+	constant  uint64 // the key that all constant-key hosts share
+	half      uint32 // what the keys of all constant-half hosts share …
+	halfShift int    // … and where in them: 32 is the first half
+	static    uint64 // with a target's traits it determines a static key
+
+	small uint64 // the last key of the low-entropy hosts that count
+	count uint64 // the last key of the counter-key hosts
 }
 
-func newPopulation(s *scenario.Scenario) *population {
+// NewPopulation makes the hosts of a run. Runs of one scenario differ in what
+// hosts draw at random, as a host draws other keys after it was started again.
+func NewPopulation(s *scenario.Scenario, run uint64, clock func() time.Duration) *Population {
 	var seed [32]byte
 	binary.BigEndian.PutUint64(seed[:], s.Seed)
+	fixed := rand.New(rand.NewChaCha8(seed))
+	binary.BigEndian.PutUint64(seed[8:], run)
+	seed[16] = 1 // no run has the stream of what is fixed
 	random := rand.New(rand.NewChaCha8(seed))
-	return &population{scenario: s, random: random, constant: random.Uint64(), start: time.Now()}
+	return &Population{
+		scenario:  s,
+		random:    random,
+		clock:     clock,
+		constant:  fixed.Uint64(),
+		half:      fixed.Uint32(),
+		halfShift: 32 * fixed.IntN(2),
+		static:    fixed.Uint64(),
+		count:     random.Uint64(),
+	}
+}
+
+// Answer appends to reply the Ethernet frame that a target of behaviour b sends
+// back to the SYN in frame, and says how many times it sends it. The error says
+// why a frame is no SYN to answer.
+func (p *Population) Answer(reply, frame []byte, b scenario.Behaviour) ([]byte, int, error) {
+	s, err := parseSYN(frame)
+	if err != nil {
+		return nil, 0, err
+	}
+	reply, copies := p.answerAs(b, reply, &s)
+	return reply, copies, nil
 }
 
 // answer appends to frame the packet that the target sends back, and says how
 // many times it sends it: zero for a target that stays silent.
-func (p *population) answer(frame []byte, s *syn) ([]byte, int) {
-	b := p.scenario.Behaviour(s.target, s.targetPort)
-	copies := p.scenario.Replies(s.target, s.targetPort, s.probe)
+func (p *Population) answer(frame []byte, s *syn) ([]byte, int) {
+	return p.answerAs(p.scenario.Behaviour(s.target, s.targetPort), frame, s)
+}
+
+func (p *Population) answerAs(b scenario.Behaviour, frame []byte, s *syn) ([]byte, int) {
 	traits := p.scenario.Traits(s.target, s.targetPort)
+	copies := b.Replies(s.probe, traits)
 	switch {
 	case copies == 0 || drops(b, s):
 		return frame, 0
@@ -66,7 +102,7 @@ const forgeries = 64
 // forge calls send with SYN-ACKs that a scanner must not take for answers to s:
 // they look right, but acknowledge what was not sent, go to another port of
 // ours, or come from the target's neighbour. send says whether to go on.
-func (p *population) forge(s *syn, send func(frame []byte) bool) {
+func (p *Population) forge(s *syn, send func(frame []byte) bool) {
 	traits := p.scenario.Traits(s.target, s.targetPort)
 	for i := range forgeries {
 		forged, ack := *s, s.seq+1
@@ -99,7 +135,7 @@ func neighbour(a netip.Addr) netip.Addr {
 }
 
 // experiment is what of option 254 the target's SYN-ACK carries.
-func (p *population) experiment(b scenario.Behaviour, s *syn) []byte {
+func (p *Population) experiment(b scenario.Behaviour, s *syn) []byte {
 	switch b {
 	case scenario.MirrorAll, scenario.MirrorKeyed, scenario.MirrorStripped:
 		return s.experimental
@@ -117,9 +153,10 @@ func (p *population) experiment(b scenario.Behaviour, s *syn) []byte {
 
 // option is the MPTCP option of the target's SYN-ACK, nil without. It may be
 // malformed on purpose.
-func (p *population) option(b scenario.Behaviour, s *syn, traits uint64) []byte {
+func (p *Population) option(b scenario.Behaviour, s *syn, traits uint64) []byte {
 	mirrors := slices.Contains([]scenario.Behaviour{
 		scenario.Mirror, scenario.TamperBits, scenario.TamperByte, scenario.TamperHalf, scenario.TamperSwap,
+		scenario.TamperShift,
 	}, b)
 	switch {
 	case b == scenario.MirrorAll:
@@ -151,8 +188,18 @@ func (p *population) option(b scenario.Behaviour, s *syn, traits uint64) []byte 
 		return capable(version, traits, p.key())
 	case scenario.ConstantKey:
 		return capable(version, traits, p.constant)
+	case scenario.ConstantHalf:
+		key := uint64(p.half)<<p.halfShift | uint64(p.random.Uint32())<<(32-p.halfShift)
+		return capable(version, traits, key)
 	case scenario.LowEntropy:
 		return capable(version, traits, p.lowEntropyKey(traits))
+	case scenario.CounterKey:
+		p.count++
+		return capable(version, traits, p.count)
+	case scenario.BiasedKey:
+		return capable(version, traits, p.random.Uint64()&p.random.Uint64())
+	case scenario.StaticKey:
+		return capable(version, traits, rand.NewPCG(p.static, traits).Uint64())
 	case scenario.ZeroKey:
 		return capable(version, traits, 0)
 	case scenario.WrongVersion:
@@ -191,7 +238,7 @@ func capable(version byte, traits, key uint64) []byte {
 }
 
 // key is random, and not zero: real stacks draw again.
-func (p *population) key() uint64 {
+func (p *Population) key() uint64 {
 	for {
 		if key := p.random.Uint64(); key != 0 {
 			return key
@@ -199,7 +246,7 @@ func (p *population) key() uint64 {
 	}
 }
 
-func (p *population) lowEntropyKey(traits uint64) uint64 {
+func (p *Population) lowEntropyKey(traits uint64) uint64 {
 	value := 1 + p.random.Uint64N(255)
 	switch traits % 3 {
 	case 0:
@@ -207,13 +254,13 @@ func (p *population) lowEntropyKey(traits uint64) uint64 {
 	case 1:
 		return value * 0x0101010101010101
 	}
-	p.counter++
-	return p.counter
+	p.small++
+	return p.small
 }
 
 // tamper changes the 8 bytes of an echoed key. Where our key is symmetric, a
-// swap leaves it as it was.
-func (p *population) tamper(b scenario.Behaviour, key []byte) {
+// swap leaves it as it was; where its bytes are alike, a shift may.
+func (p *Population) tamper(b scenario.Behaviour, key []byte) {
 	value := binary.BigEndian.Uint64(key)
 	switch b {
 	case scenario.TamperBits:
@@ -230,6 +277,14 @@ func (p *population) tamper(b scenario.Behaviour, key []byte) {
 			value = bits.ReverseBytes64(value)
 		} else {
 			value = bits.RotateLeft64(value, 32)
+		}
+	case scenario.TamperShift:
+		shift := 8 * (1 + p.random.IntN(4))
+		gap := p.random.Uint64()
+		if p.random.IntN(2) == 0 {
+			value = value>>shift | gap<<(64-shift)
+		} else {
+			value = value<<shift | gap>>(64-shift)
 		}
 	}
 	binary.BigEndian.PutUint64(key, value)
@@ -262,7 +317,7 @@ func mss(a netip.Addr) uint16 {
 }
 
 // appendSYNACK answers s with the target's own options and then more.
-func (p *population) appendSYNACK(frame []byte, s *syn, ack uint32, traits uint64, more []byte) []byte {
+func (p *Population) appendSYNACK(frame []byte, s *syn, ack uint32, traits uint64, more []byte) []byte {
 	stack := stacks[traits>>16%uint64(len(stacks))]
 	start := len(frame)
 	frame = appendIP(frame, s, s.target, traits, stack.ttl-hops(traits), protocolTCP)
@@ -290,7 +345,7 @@ func (p *population) appendSYNACK(frame []byte, s *syn, ack uint32, traits uint6
 				frame = append(frame, optionNOP, optionNOP)
 			}
 			frame = append(frame, optionTimestamp, 10)
-			now := uint32(traits>>32) + uint32(time.Since(p.start).Milliseconds())
+			now := uint32(traits>>32) + uint32(p.clock().Milliseconds())
 			frame = binary.BigEndian.AppendUint32(frame, now)
 			frame = binary.BigEndian.AppendUint32(frame, s.tsval)
 		}

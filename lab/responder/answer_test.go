@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -85,6 +86,12 @@ func hostsOf(s *scenario.Scenario, family string, n int) map[scenario.Behaviour]
 	return hosts
 }
 
+func newPopulation(s *scenario.Scenario) *Population { return newRun(s, 1) }
+
+func newRun(s *scenario.Scenario, run uint64) *Population {
+	return NewPopulation(s, run, func() time.Duration { return 0 })
+}
+
 // exchange is a SYN, what came back, and what tshark made of that.
 type exchange struct {
 	behaviour scenario.Behaviour
@@ -108,7 +115,7 @@ func (e *exchange) String() string {
 // exchanges probes 24 hosts of each behaviour and family with each kind of SYN, v0 and v1 also with a
 // canary.
 func exchanges(t *testing.T) []*exchange {
-	s := scenario.Default()
+	s := scenario.All()
 	p := newPopulation(s)
 	var all []*exchange
 	ask := func(b scenario.Behaviour, a netip.Addr, probe scenario.Probe, options string) {
@@ -210,7 +217,7 @@ func TestRepliesAsTsharkReadsThem(t *testing.T) {
 		}
 	}
 	packets := dissect(t, frames)
-	s := scenario.Default()
+	s := scenario.All()
 	for _, e := range all {
 		p := packets[0]
 		// IPv6 has no header checksum.
@@ -355,16 +362,17 @@ func checkSYNACK(t *testing.T, e *exchange) {
 		if d := bits.OnesCount64(number(t, key) ^ sentKey); d < 8 || d > 56 { // 6 sigma
 			t.Errorf("%s: key %s is %d bits from ours: not random", e, key, d)
 		}
-	case b == scenario.Mirror, b == scenario.MirrorAll, e.probe == scenario.V1 && b >= scenario.TamperBits && b <= scenario.TamperSwap:
+	case b == scenario.Mirror, b == scenario.MirrorAll, e.probe == scenario.V1 && b >= scenario.TamperBits && b <= scenario.TamperShift:
 		capable(ours)
 		want, _ := hex.DecodeString(strings.TrimPrefix(optionsOf[e.probe], linuxOptions))
 		if !bytes.Contains(e.reply, want) {
 			t.Errorf("%s: does not have our option %x", e, want)
 		}
-	case b >= scenario.TamperBits && b <= scenario.TamperSwap:
+	case b >= scenario.TamperBits && b <= scenario.TamperShift:
 		capable(0)
 		checkTampered(t, e, number(t, key))
-	case b == scenario.ConstantKey, b == scenario.LowEntropy:
+	case b == scenario.ConstantKey, b == scenario.ConstantHalf, b == scenario.LowEntropy, b == scenario.CounterKey,
+		b == scenario.BiasedKey, b == scenario.StaticKey:
 		capable(ours)
 		if number(t, key) == 0 {
 			t.Errorf("%s: key is zero", e)
@@ -425,6 +433,15 @@ func checkTampered(t *testing.T, e *exchange, key uint64) {
 		ok = (difference>>32 == 0) != (difference&0xffffffff == 0)
 	case scenario.TamperSwap:
 		ok = key == 0x4120100804020180 || key == 0x0810204180010204
+	case scenario.TamperShift:
+		// sentKey is 80 01 02 04 08 10 20 41: its first or last 4 to 7 bytes stand at the other end.
+		text := fmt.Sprintf("%016x", key)
+		for _, kept := range []string{"80010204", "8001020408", "800102040810", "80010204081020"} {
+			ok = ok || strings.HasSuffix(text, kept)
+		}
+		for _, kept := range []string{"08102041", "0408102041", "020408102041", "01020408102041"} {
+			ok = ok || strings.HasPrefix(text, kept)
+		}
 	}
 	if !ok {
 		t.Errorf("%s: key %016x is not what this tampering makes of %016x", e, key, sentKey)
@@ -501,7 +518,7 @@ func checkVariety(t *testing.T, all []*exchange) {
 
 // A host that answers twice draws another key.
 func TestKeyIsFresh(t *testing.T) {
-	s := scenario.Default()
+	s := scenario.All()
 	p := newPopulation(s)
 	syn, err := parseSYN(buildSYN(hostsOf(s, "ipv4", 1)[scenario.TrueV0][0], 40000, 443, 1, optionsOf[scenario.V0]))
 	if err != nil {
@@ -514,10 +531,120 @@ func TestKeyIsFresh(t *testing.T) {
 	}
 }
 
+// keysOf are the keys that hosts of a behaviour answer probes with, host by host, v0 before v1. In these
+// SYN-ACKs the key stands last.
+func keysOf(t *testing.T, p *Population, hosts []netip.Addr) (keys []uint64) {
+	t.Helper()
+	for _, a := range hosts {
+		for _, probe := range []scenario.Probe{scenario.V0, scenario.V1} {
+			frame, copies, err := p.Answer(nil, buildSYN(a, 40000, 443, 1, optionsOf[probe]), p.scenario.Behaviour(a, 443))
+			if err != nil || copies != 1 {
+				t.Fatalf("%s: %d copies, %v", a, copies, err)
+			}
+			keys = append(keys, binary.BigEndian.Uint64(frame[len(frame)-8:]))
+		}
+	}
+	return keys
+}
+
+// Keys that are not random are wrong in the way that the table says, and not in another; what belongs to
+// the seed is the same after a restart.
+func TestImplausibleKeys(t *testing.T) {
+	s := scenario.All()
+	hosts := hostsOf(s, "ipv4", 200)
+	keys := func(b scenario.Behaviour, run uint64) []uint64 { return keysOf(t, newRun(s, run), hosts[b]) }
+	distinct := func(keys []uint64) int { return len(slices.Compact(slices.Sorted(slices.Values(keys)))) }
+	const asked = 2 * 200
+
+	halves := func(run uint64) (first, last []uint64) {
+		for _, key := range keys(scenario.ConstantHalf, run) {
+			first, last = append(first, key>>32), append(last, key&0xffffffff)
+		}
+		if distinct(first) != 1 {
+			first, last = last, first
+		}
+		return first, last
+	}
+	constant, random := halves(1)
+	again, others := halves(2)
+	if distinct(constant) != 1 || distinct(random) != asked || constant[0] != again[0] || distinct(append(random, others...)) != 2*asked {
+		t.Errorf("constant-half: %d constant halves, %d random ones of %d; %08x, and after a restart %08x",
+			distinct(constant), distinct(random), asked, constant[0], again[0])
+	}
+
+	counted := keys(scenario.CounterKey, 1)
+	for i, key := range counted {
+		if key != counted[0]+uint64(i) {
+			t.Fatalf("counter-key: %016x is number %d after %016x", key, i, counted[0])
+		}
+	}
+	if counted[0]>>40 == 0 || keys(scenario.CounterKey, 2)[0]-counted[0]+1<<32 < 1<<33 {
+		t.Errorf("counter-key: begins with %016x, after a restart with %016x", counted[0], keys(scenario.CounterKey, 2)[0])
+	}
+
+	var set [64]int
+	biased := keys(scenario.BiasedKey, 1)
+	for _, key := range biased {
+		for bit := range set {
+			set[bit] += int(key >> bit & 1)
+		}
+	}
+	// 100 of 400, sigma 8.7.
+	if slices.Min(set[:]) < 55 || slices.Max(set[:]) > 145 || distinct(biased) != asked {
+		t.Errorf("biased-key: bits set in %v of %d keys, %d distinct", set, asked, distinct(biased))
+	}
+
+	static := keys(scenario.StaticKey, 1)
+	for i := 0; i < len(static); i += 2 {
+		if static[i] != static[i+1] {
+			t.Errorf("static-key: a host answered with %016x and %016x", static[i], static[i+1])
+		}
+		if n := bits.OnesCount64(static[i]); n < 8 || n > 56 { // 6 sigma
+			t.Errorf("static-key: %016x does not look random", static[i])
+		}
+	}
+	if distinct(static) != len(hosts[scenario.StaticKey]) || !slices.Equal(static, keys(scenario.StaticKey, 2)) {
+		t.Errorf("static-key: %d keys of %d hosts, or others after a restart", distinct(static), len(hosts[scenario.StaticKey]))
+	}
+
+	if c := append(keys(scenario.ConstantKey, 1), keys(scenario.ConstantKey, 2)...); distinct(c) != 1 {
+		t.Errorf("constant-key: %d keys", distinct(c))
+	}
+	if k := append(keys(scenario.MirrorKeyed, 1), keys(scenario.MirrorKeyed, 2)...); distinct(k) != 2*asked {
+		t.Errorf("mirror-keyed: keys come again after a restart: %d of %d", distinct(k), 2*asked)
+	}
+}
+
+// Every way to shift occurs.
+func TestTamperShiftVaries(t *testing.T) {
+	s := scenario.All()
+	p, seen := newPopulation(s), map[string]int{}
+	for _, key := range keysOf(t, p, hostsOf(s, "ipv4", 300)[scenario.TamperShift]) {
+		text, sent := fmt.Sprintf("%016x", key), fmt.Sprintf("%016x", sentKey)
+		for bytes := 4; bytes < 8; bytes++ { // the most that fits comes last
+			if strings.HasSuffix(text, sent[:2*bytes]) {
+				seen[text] = bytes
+			}
+			if strings.HasPrefix(text, sent[16-2*bytes:]) {
+				seen[text] = -bytes
+			}
+		}
+	}
+	count := map[int]int{}
+	for _, kept := range seen {
+		count[kept]++
+	}
+	for bytes := 4; bytes < 8; bytes++ { // 37 each
+		if count[bytes] < 15 || count[-bytes] < 15 {
+			t.Errorf("%d bytes kept at the end %d times, at the start %d times", bytes, count[bytes], count[-bytes])
+		}
+	}
+}
+
 // A mirror must not answer with a longer header than TCP has, whatever option
 // it is sent.
 func TestMirrorOfLongOption(t *testing.T) {
-	s := scenario.Default()
+	s := scenario.All()
 	mirror := hostsOf(s, "ipv4", 1)[scenario.MirrorAll][0]
 	for length := 4; length <= 40; length += 4 {
 		option := fmt.Sprintf("1e%02x01", length) + strings.Repeat("00", length-3)
@@ -534,7 +661,7 @@ func TestMirrorOfLongOption(t *testing.T) {
 
 // SYNs with options that no probe has are answered as the table says of the options, or as plain ones.
 func TestStrangeOptions(t *testing.T) {
-	s := scenario.Default()
+	s := scenario.All()
 	const join, foreign = "1e0c10000102030405060708", "fe08f9890badcafe" // MP_JOIN; another experiment
 	for _, c := range []struct {
 		behaviour       scenario.Behaviour
@@ -580,7 +707,7 @@ func TestStrangeOptions(t *testing.T) {
 
 // Forged packets look like answers, and none is one.
 func TestForge(t *testing.T) {
-	s := scenario.Default()
+	s := scenario.All()
 	for _, family := range scenario.Families {
 		host := hostsOf(s, family, 1)[scenario.Forger][0]
 		syn, err := parseSYN(buildSYN(host, 40000, 443, 7, optionsOf[scenario.V1]))
@@ -627,7 +754,7 @@ func TestForge(t *testing.T) {
 // A SYN with data is quoted as far as RFC 1812 §4.3.2.3 (576 bytes in all) and RFC 4443 §2.4 (c) (1280) say,
 // or in its first 8 bytes.
 func TestLongSYNIsQuotedInPart(t *testing.T) {
-	s := scenario.Default()
+	s := scenario.All()
 	for family, most := range map[string]int{"ipv4": 576, "ipv6": 1280} {
 		lengths := make(map[int]int)
 		for _, host := range hostsOf(s, family, 24)[scenario.ICMP] {
@@ -647,7 +774,7 @@ func TestLongSYNIsQuotedInPart(t *testing.T) {
 
 // What arrives is counted where it belongs, and floods end by themselves.
 func TestCounts(t *testing.T) {
-	s := scenario.Default()
+	s := scenario.All()
 	r := &Responder{
 		population: newPopulation(s), targets: make(map[kind]*Count), asked: make(map[question]uint64),
 		batch: batch{names: make(map[link]*unix.RawSockaddrLinklayer)}, forged: maxForged - 100,
@@ -695,7 +822,7 @@ func TestCounts(t *testing.T) {
 
 // Options are answered as offered: a bare SYN gets no timestamps.
 func TestBareSYN(t *testing.T) {
-	s := scenario.Default()
+	s := scenario.All()
 	for _, host := range hostsOf(s, "ipv4", 24)[scenario.TCP] {
 		syn, err := parseSYN(buildSYN(host, 40000, 443, 1, ""))
 		if err != nil {

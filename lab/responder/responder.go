@@ -12,9 +12,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -73,7 +75,7 @@ type question struct {
 // Responder answers SYNs until its context ends.
 type Responder struct {
 	ring       *ring
-	population *population
+	population *Population
 	batch      batch
 	forged     int
 
@@ -90,9 +92,10 @@ func New(s *scenario.Scenario) (*Responder, error) {
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	return &Responder{
 		ring:       ring,
-		population: newPopulation(s),
+		population: NewPopulation(s, rand.Uint64(), func() time.Duration { return time.Since(start) }),
 		batch:      batch{names: make(map[link]*unix.RawSockaddrLinklayer)},
 		targets:    make(map[kind]*Count),
 		asked:      make(map[question]uint64),

@@ -1,9 +1,6 @@
 package rows
 
-import (
-	"encoding/binary"
-	"net/netip"
-)
+import "net/netip"
 
 // quoteRoom is the length of our longest SYN: IPv6 and TCP header, the options of a Linux client, and an
 // MP_CAPABLE with a key.
@@ -30,8 +27,8 @@ func (s *scan) fillICMP(r *reply) {
 	r.ipid = uint16(s.random.Uint32())
 	r.responder = s.router(r.target)
 
-	packet := s.appendSYN(r.quote[:0], r)
-	r.quoteLength = len(packet)
+	syn := s.syn(r)
+	r.quoteLength = len(syn.AppendTo(r.quote[:0]))
 	if s.params.Family == IPv4 && s.random.UintN(4) == 0 {
 		r.quoteLength = 20 + leastQuote
 	}
@@ -45,60 +42,11 @@ func (s *scan) router(target netip.Addr) netip.Addr {
 	return router
 }
 
-// appendSYN adds our SYN as the router got it.
-func (s *scan) appendSYN(b []byte, r *reply) []byte {
-	var options []byte
-	options = s.appendOurOptions(options)
-	if s.params.Probe == V0 {
-		options = appendCapable(options, &mptcp{length: 12, flags: flagsV0, hasKey: true, key: r.sentKey})
-	} else {
-		options = appendCapable(options, &mptcp{length: 4, version: 1, flags: flagsV1})
+// syn is our SYN as the router got it.
+func (s *scan) syn(r *reply) SYN {
+	return SYN{
+		Source: s.scanner, Target: r.target, SourcePort: r.ourPort, TargetPort: s.params.Port,
+		Seq: r.ack - 1, TSValue: s.tsValue, HopLimit: 1 + byte(s.random.UintN(50)),
+		Probe: s.params.Probe, Key: r.sentKey,
 	}
-	tcp := 20 + len(options)
-	hopsLeft := 1 + byte(s.random.UintN(50))
-	if s.params.Family == IPv4 { // RFC 791 §3.1
-		b = append(b, 0x45, 0)
-		b = binary.BigEndian.AppendUint16(b, uint16(20+tcp))
-		b = append(b, 0, 0, 0x40, 0, hopsLeft, 6, 0, 0)
-		b = append(append(b, s.scanner.AsSlice()...), r.target.AsSlice()...)
-		binary.BigEndian.PutUint16(b[10:], checksum(0, b))
-	} else { // RFC 8200 §3
-		b = append(b, 0x60, 0, 0, 0)
-		b = binary.BigEndian.AppendUint16(b, uint16(tcp))
-		b = append(b, 6, hopsLeft)
-		b = append(append(b, s.scanner.AsSlice()...), r.target.AsSlice()...)
-	}
-	return s.appendTCP(b, r, options)
-}
-
-// appendTCP adds the TCP header of our SYN to its IP header: RFC 9293 §3.1.
-func (s *scan) appendTCP(b []byte, r *reply, options []byte) []byte {
-	start := len(b)
-	b = binary.BigEndian.AppendUint16(b, r.ourPort)
-	b = binary.BigEndian.AppendUint16(b, s.params.Port)
-	b = binary.BigEndian.AppendUint32(b, r.ack-1)
-	b = append(b, 0, 0, 0, 0, byte(20+len(options))/4<<4, 2)
-	b = binary.BigEndian.AppendUint16(b, 64240)
-	b = append(b, 0, 0, 0, 0)
-	b = append(b, options...)
-	addresses := append(s.scanner.AsSlice(), r.target.AsSlice()...)
-	pseudo := uint32(6+len(b)-start) + wordSum(addresses)
-	binary.BigEndian.PutUint16(b[start+16:], checksum(pseudo, b[start:]))
-	return b
-}
-
-// checksum is that of RFC 1071, over bytes of an even number.
-func checksum(sum uint32, bytes []byte) uint16 {
-	sum += wordSum(bytes)
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
-}
-
-func wordSum(bytes []byte) (sum uint32) {
-	for i := 0; i < len(bytes); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(bytes[i:]))
-	}
-	return sum
 }

@@ -16,7 +16,7 @@ func TestGenerator(t *testing.T) {
 		t.Fatalf("the factors of %d multiply to %d", uint64(groupOrder), product)
 	}
 	for seed := range uint64(50) {
-		p := newPermutation(rand.New(rand.NewPCG(seed, 0)))
+		p := NewPermutation(rand.New(rand.NewPCG(seed, 0)))
 		for _, f := range factors {
 			if power(p.generator, groupOrder/f) == 1 {
 				t.Errorf("seed %d: the generator %d has an order below %d", seed, p.generator, uint64(groupOrder))
@@ -25,7 +25,7 @@ func TestGenerator(t *testing.T) {
 		if power(p.generator, groupOrder) != 1 {
 			t.Errorf("seed %d: %d is of no group modulo %d", seed, p.generator, uint64(groupPrime))
 		}
-		first, second := uint64(p.next())+1, uint64(p.next())+1
+		first, second := uint64(p.Next())+1, uint64(p.Next())+1
 		if multiply(first, p.generator) != second {
 			t.Errorf("seed %d: after %d comes %d", seed, first, second)
 		}
@@ -38,7 +38,7 @@ func TestTargetsDiffer(t *testing.T) {
 		s := newScan(p)
 		seen := map[any]bool{}
 		for range 300_000 {
-			a := s.address(s.targets.next())
+			a := Address(p.Family, s.targets.Next(), s.random)
 			if seen[a] {
 				t.Fatalf("%s: %s occurs twice", p.name(), a)
 			}

@@ -18,7 +18,7 @@ type reply struct {
 	flags    uint8
 	options  [40]byte
 	length   int // of options
-	mptcp    mptcp
+	mptcp    MPTCP
 	sentKey  uint64
 
 	repeat, cooldown bool
@@ -35,17 +35,6 @@ const (
 	flagsSYNACK = 0x12
 	flagsRSTACK = 0x14
 )
-
-// mptcp is what the module prints about the MPTCP option of a SYN-ACK.
-type mptcp struct {
-	presence string
-	detailed bool // the next three are there
-	version  uint8
-	flags    uint8
-	length   uint8
-	hasKey   bool
-	key      uint64
-}
 
 // scanStart is when the first reply can come.
 var scanStart = time.Date(2026, 11, 23, 8, 15, 0, 0, time.UTC)
@@ -81,14 +70,14 @@ func (s *scan) repeat() reply {
 func (s *scan) first() reply {
 	r := reply{
 		kind:    kind(draw(s.random, kindShares[:], kindTotal)),
-		target:  s.address(s.targets.next()),
+		target:  Address(s.params.Family, s.targets.Next(), s.random),
 		ourPort: 1<<15 | uint16(s.random.Uint32()),
 		ack:     s.random.Uint32(),
 		flags:   flagsSYNACK,
-		mptcp:   mptcp{presence: "none"},
+		mptcp:   MPTCP{Presence: "none"},
 	}
 	if s.params.Probe == V0 {
-		r.sentKey = s.weight16()
+		r.sentKey = Weight16(s.random)
 	}
 	switch r.kind {
 	case rst:
@@ -111,25 +100,6 @@ func (s *scan) remember(r *reply) {
 }
 
 var kindTotal = sum(kindShares[:])
-
-// weight16 is a key with 16 bits set, as the module sends to each target its own.
-func (s *scan) weight16() (key uint64) {
-	const positionBits = 6
-	for weight := 0; ; {
-		bits := s.random.Uint64()
-		for range 64 / positionBits {
-			bit := uint64(1) << (bits % 64)
-			bits >>= positionBits
-			if key&bit != 0 {
-				continue
-			}
-			key |= bit
-			if weight++; weight == 16 {
-				return key
-			}
-		}
-	}
-}
 
 // hops is the length of the way from a host: 5 to 27.
 func (s *scan) hops() uint8 { return uint8(5 + s.random.UintN(12) + s.random.UintN(12)) }
@@ -174,38 +144,31 @@ func (s *scan) fillSYNACK(r *reply) {
 // headerGap is how much longer the header of IPv6 is than that of IPv4.
 const headerGap = 20
 
-// Flags of the MP_CAPABLE that the module sends, and an Apple or Linux host answers with: RFC 6824 §3.1,
-// RFC 8684 §3.1.
-const (
-	flagsV0 = 0x81
-	flagsV1 = 0x01
-)
-
 // appendMPTCP adds the reply's MPTCP option, as its kind has it, to the options of a stack.
 func (s *scan) appendMPTCP(options []byte, r *reply) []byte {
 	version, flags := uint8(0), uint8(flagsV0)
 	if s.params.Probe == V1 {
 		version, flags = 1, flagsV1
 	}
-	capable := func(flags uint8) { r.mptcp = mptcp{"capable", true, version, flags, 4, false, 0} }
-	withKey := func(key uint64) { r.mptcp = mptcp{"capable", true, version, flags, 12, true, key} }
+	capable := func(flags uint8) { r.mptcp = MPTCP{"capable", true, version, flags, 4, false, 0} }
+	withKey := func(key uint64) { r.mptcp = MPTCP{"capable", true, version, flags, 12, true, key} }
 	switch r.kind {
 	case noMPTCP:
 		return options
 	case otherMPTCP: // MP_JOIN in a SYN-ACK: RFC 8684 §3.2, figure 6
-		r.mptcp = mptcp{presence: "other"}
+		r.mptcp = MPTCP{Presence: "other"}
 		options = append(options, 30, 16, 0x10, 0)
 		options = binary.BigEndian.AppendUint64(options, s.random.Uint64())
 		return binary.BigEndian.AppendUint32(options, s.random.Uint32())
 	case malformed: // half a key
-		r.mptcp = mptcp{"malformed", true, version, flags, 8, false, 0}
+		r.mptcp = MPTCP{"malformed", true, version, flags, 8, false, 0}
 		options = append(options, 30, 8, version, flags)
 		return binary.BigEndian.AppendUint32(options, s.random.Uint32())
 	case genuine:
 		withKey(s.random.Uint64())
 	case mirrored:
 		if s.random.UintN(2) == 0 { // not the MP_CAPABLE alone, but all that we sent
-			options = s.appendOurOptions(options[:0])
+			options = appendOurOptions(options[:0], r.target, s.tsValue)
 		}
 		if s.params.Probe == V0 {
 			withKey(r.sentKey)
@@ -222,23 +185,21 @@ func (s *scan) appendMPTCP(options []byte, r *reply) []byte {
 	return appendCapable(options, &r.mptcp)
 }
 
-// appendCapable adds a legal MP_CAPABLE: RFC 6824 §3.1, RFC 8684 §3.1.
-func appendCapable(options []byte, m *mptcp) []byte {
-	options = append(options, 30, m.length, m.version, m.flags)
-	if m.hasKey {
-		options = binary.BigEndian.AppendUint64(options, m.key)
+// row is the reply as the printer wants it.
+func (r *reply) row(s *scan) Row {
+	row := Row{
+		Target: r.target, Scanner: s.scanner, IPID: r.ipid, TTL: r.ttl,
+		TargetPort: s.params.Port, ScannerPort: r.ourPort,
+		Seq: r.seq, Ack: r.ack, Window: r.window, Flags: r.flags,
+		Probe: s.params.Probe, Options: r.options[:r.length], MPTCP: r.mptcp, SentKey: r.sentKey,
+		ICMPType: r.icmpType, ICMPCode: r.icmpCode, Responder: r.responder, Quote: r.quote[:r.quoteLength],
+		Repeat: r.repeat, Cooldown: r.cooldown, Time: scanStart.Add(r.time),
 	}
-	return options
-}
-
-// appendOurOptions adds what the module's SYN has, but for MP_CAPABLE: the options of a Linux client.
-func (s *scan) appendOurOptions(options []byte) []byte {
-	values := optionValues{mss: 1460, scale: 10, tsValue: s.tsValue}
-	if s.params.Family == IPv6 {
-		values.mss -= headerGap
+	switch r.kind {
+	case rst:
+		row.Kind = RST
+	case icmp:
+		row.Kind = ICMP
 	}
-	for _, name := range []string{"mss", "sok", "ts", "nop", "ws"} {
-		options = appendOption(options, name, &values)
-	}
-	return options
+	return row
 }

@@ -1,5 +1,5 @@
 // Package rows writes what ZMap 4 prints with our probe module after a scan of the Internet that never
-// took place: rows for benchmarks and fault tests.
+// took place: rows for benchmarks and fault tests. lab/history prints its own replies with it.
 //
 // The same Params give the same bytes on every machine.
 package rows
@@ -54,11 +54,13 @@ func (p Params) Check() error {
 	return nil
 }
 
-// Where the scan is made from: addresses of RFC 5737 and RFC 3849, for documentation.
-var (
-	scannerIPv4 = netip.MustParseAddr("198.51.100.7")
-	scannerIPv6 = netip.MustParseAddr("2001:db8::7")
-)
+// Scanner is where scans of a family are made from: an address of RFC 5737 or RFC 3849, for documentation.
+func Scanner(family string) netip.Addr {
+	if family == IPv4 {
+		return netip.AddrFrom4([4]byte{198, 51, 100, 7})
+	}
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 7})
+}
 
 // writeSize is how many bytes are written at once, about.
 const writeSize = 1 << 18
@@ -69,7 +71,7 @@ type scan struct {
 	random  *rand.Rand
 	scanner netip.Addr
 	tsValue uint32 // of all our SYNs, as the module has it
-	targets *permutation
+	targets *Permutation
 	now     time.Duration // since scanStart
 	recent  []reply       // SYN-ACKs of which one may be repeated
 	buffer  []byte
@@ -88,7 +90,8 @@ func Write(ctx context.Context, w io.Writer, p Params) error {
 			s.buffer = appendReject(s.buffer, rejects)
 		}
 		r := s.next(i)
-		s.buffer = s.appendRow(s.buffer, &r)
+		row := r.row(s)
+		s.buffer = row.AppendTo(s.buffer)
 		if len(s.buffer) < writeSize {
 			continue
 		}
@@ -106,15 +109,11 @@ func Write(ctx context.Context, w io.Writer, p Params) error {
 
 func newScan(p Params) *scan {
 	random := rand.New(rand.NewPCG(p.Seed, 1))
-	s := &scan{
+	return &scan{
 		params:  p,
 		random:  random,
-		scanner: scannerIPv4,
+		scanner: Scanner(p.Family),
 		tsValue: random.Uint32(),
-		targets: newPermutation(random),
+		targets: NewPermutation(random),
 	}
-	if p.Family == IPv6 {
-		s.scanner = scannerIPv6
-	}
-	return s
 }

@@ -107,7 +107,7 @@ func TestSentKeys(t *testing.T) {
 	const keys = 100_000
 	var set [64]int
 	for range keys {
-		key := s.weight16()
+		key := Weight16(s.random)
 		if bits.OnesCount64(key) != 16 {
 			t.Fatalf("%016x has %d bits", key, bits.OnesCount64(key))
 		}

@@ -18,8 +18,13 @@ const (
 	TamperByte
 	TamperHalf
 	TamperSwap
+	TamperShift
 	ConstantKey
+	ConstantHalf
 	LowEntropy
+	CounterKey
+	BiasedKey
+	StaticKey
 	ZeroKey
 	MalformedLength
 	MalformedShort
@@ -137,9 +142,20 @@ var behaviours = [Behaviours]struct {
 		verdicts{NoMPTCP, Tampered, Mirrored, NoMPTCP}, treatments{Tampers, Mirrors}},
 	TamperSwap: {"tamper-swap", "v0: the SYN's MP_CAPABLE with the key's bytes reversed or its halves swapped; v1: as mirror",
 		verdicts{NoMPTCP, Tampered, Mirrored, NoMPTCP}, treatments{Tampers, Mirrors}},
+	TamperShift: {"tamper-shift", "v0: the SYN's MP_CAPABLE with the key shifted by 1 to 4 bytes towards its end or start, the gap random; v1: as mirror",
+		verdicts{NoMPTCP, Tampered, Mirrored, NoMPTCP}, treatments{Tampers, Mirrors}},
 	ConstantKey: {"constant-key", "v0, v1: 12 bytes of that version with one key shared by all such hosts",
 		verdicts{NoMPTCP, Implausible, Implausible, NoMPTCP}, treatments{ImplausibleKey, ImplausibleKey}},
+	ConstantHalf: {"constant-half", "v0, v1: 12 bytes of that version, key with 4 bytes shared by all such hosts, first or last as the seed says, and 4 random ones",
+		verdicts{NoMPTCP, Implausible, Implausible, NoMPTCP}, treatments{ImplausibleKey, ImplausibleKey}},
 	LowEntropy: {"low-entropy", "v0, v1: 12 bytes of that version, key with one byte set, one byte repeated, or a small counter",
+		verdicts{NoMPTCP, Implausible, Implausible, NoMPTCP}, treatments{ImplausibleKey, ImplausibleKey}},
+	CounterKey: {"counter-key", "v0, v1: 12 bytes of that version, key one above the last of all such hosts, from a random one on",
+		verdicts{NoMPTCP, Implausible, Implausible, NoMPTCP}, treatments{ImplausibleKey, ImplausibleKey}},
+	BiasedKey: {"biased-key", "v0, v1: 12 bytes of that version, each bit of the key set with chance 1/4",
+		verdicts{NoMPTCP, Implausible, Implausible, NoMPTCP}, treatments{ImplausibleKey, ImplausibleKey}},
+	// Each key by itself is as random as a genuine one: only a second answer tells.
+	StaticKey: {"static-key", "v0, v1: 12 bytes of that version, each host its own random key, the same in every answer",
 		verdicts{NoMPTCP, Implausible, Implausible, NoMPTCP}, treatments{ImplausibleKey, ImplausibleKey}},
 	ZeroKey: {"zero-key", "v0, v1: 12 bytes of that version, key all zero",
 		verdicts{NoMPTCP, Implausible, Implausible, NoMPTCP}, treatments{ImplausibleKey, ImplausibleKey}},
@@ -202,6 +218,18 @@ func (b Behaviour) Treatment(p Probe) Treatment {
 		return behaviours[b].treatments[1]
 	}
 	return NoTreatment
+}
+
+// Replies is how many packets a target of this behaviour and of those traits
+// sends for each SYN of a kind, forged ones apart.
+func (b Behaviour) Replies(p Probe, traits uint64) int {
+	switch {
+	case b.Verdict(p) == NoRow:
+		return 0
+	case b == Duplicate:
+		return 2 + int(traits>>60)%3
+	}
+	return 1
 }
 
 // simulated finds a behaviour that a scenario may give a share to: all but

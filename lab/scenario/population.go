@@ -97,6 +97,14 @@ func (s *Scenario) Addresses(yield func(netip.Addr) bool) {
 // Size is how many addresses there are.
 func (s *Scenario) Size() int { return s.size + len(s.IPv6) }
 
+// Has tells whether there are addresses of a family.
+func (s *Scenario) Has(family string) bool {
+	if family == Families[0] {
+		return s.size > 0
+	}
+	return len(s.IPv6) > 0
+}
+
 // Index is the place of an address among Addresses, counted from 0; false for an
 // address that the scenario does not have.
 func (s *Scenario) Index(a netip.Addr) (index int, ok bool) {
@@ -152,14 +160,7 @@ func mix(x uint64) uint64 {
 // Replies is how many packets the target sends for each SYN of a kind, forged
 // ones apart.
 func (s *Scenario) Replies(a netip.Addr, port uint16, p Probe) int {
-	b := s.Behaviour(a, port)
-	switch {
-	case b.Verdict(p) == NoRow:
-		return 0
-	case b == Duplicate:
-		return 2 + int(s.Traits(a, port)>>60)%3
-	}
-	return 1
+	return s.Behaviour(a, port).Replies(p, s.Traits(a, port))
 }
 
 // Host is a real kernel that the lab runs beside the simulated population, with

@@ -22,6 +22,9 @@ import (
 //go:embed default.yaml
 var DefaultYAML []byte
 
+// AllYAML is that scenario with hosts of the one behaviour that it leaves out.
+var AllYAML = append(bytes.Clone(DefaultYAML), "  biased-key: 0.005\n"...)
+
 // Space and Space6 hold every simulated address: half of the benchmarking range
 // of RFC 2544, and half of the documentation prefix of RFC 3849. The other
 // halves number the lab's real hosts and links.
@@ -60,6 +63,15 @@ func Default() *Scenario {
 	s, err := Parse("default.yaml", DefaultYAML)
 	if err != nil {
 		panic(err) // embedded text: a test decodes it
+	}
+	return s
+}
+
+// All is the scenario of AllYAML.
+func All() *Scenario {
+	s, err := Parse("all", AllYAML)
+	if err != nil {
+		panic(err) // as in Default
 	}
 	return s
 }

@@ -91,8 +91,8 @@ func census(s *Scenario, family string, port uint16) (counts [Behaviours]int) {
 	return counts
 }
 
-func TestDefaultHasEveryBehaviour(t *testing.T) {
-	s := Default()
+func TestAllHasEveryBehaviour(t *testing.T) {
+	s := All()
 	for family, least := range map[string]int{"ipv4": 190, "ipv6": 49} {
 		for _, port := range s.Ports {
 			counts := census(s, family, port)

@@ -74,7 +74,7 @@ func targets(s *scenario.Scenario) []netip.Addr {
 // WriteHitlist writes the IPv6 targets of a scenario, one a line, and says how
 // many there are. The file appears whole or not at all.
 func WriteHitlist(path string, s *scenario.Scenario) (written int, err error) {
-	err = whole(path, func(out io.Writer) error {
+	err = Whole(path, func(out io.Writer) error {
 		for _, a := range targets(s) {
 			if a.Is4() {
 				continue
@@ -108,15 +108,15 @@ const rowGroup = 1 << 16
 // Write writes the truth about a scenario as a Parquet file, which appears
 // whole or not at all, and says how many rows it has.
 func Write(path string, s *scenario.Scenario) (rows int, err error) {
-	err = whole(path, func(out io.Writer) (err error) {
+	err = Whole(path, func(out io.Writer) (err error) {
 		rows, err = encode(out, s)
 		return err
 	})
 	return rows, err
 }
 
-// whole makes a file appear only when all of it is written.
-func whole(path string, write func(out io.Writer) error) error {
+// Whole makes a file appear only when all of it is written.
+func Whole(path string, write func(out io.Writer) error) error {
 	// The rename would replace a device or a link: for root, /dev/null of the whole machine.
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("write %s: it exists and is no regular file: name another", path)

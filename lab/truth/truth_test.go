@@ -25,7 +25,7 @@ import (
 func TestRowsAreSorted(t *testing.T) {
 	n := 0
 	var last Row
-	for row := range Rows(scenario.Default()) {
+	for row := range Rows(scenario.All()) {
 		if n > 0 {
 			order := last.Target.Compare(row.Target)
 			sorted := order < 0 || order == 0 && (last.Port < row.Port || last.Port == row.Port && last.Probe.String() < row.Probe.String())
@@ -44,7 +44,7 @@ func TestRowsAreSorted(t *testing.T) {
 // smaller is the default scenario with fewer addresses, and rows enough for a second row group.
 func smaller(t *testing.T) *scenario.Scenario {
 	t.Helper()
-	text := strings.NewReplacer("198.18.0.0/16", "198.18.0.0/20", "addresses: 16384", "addresses: 4096").Replace(string(scenario.DefaultYAML))
+	text := strings.NewReplacer("198.18.0.0/16", "198.18.0.0/20", "addresses: 16384", "addresses: 4096").Replace(string(scenario.AllYAML))
 	s, err := scenario.Parse("smaller.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestWrite(t *testing.T) {
 
 func TestWriteHitlist(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hitlist.txt")
-	s := scenario.Default()
+	s := scenario.All()
 	n, err := WriteHitlist(path, s)
 	if err != nil || n != 16384+4 {
 		t.Fatalf("%d targets, %v", n, err)
@@ -189,7 +189,7 @@ func TestWriteLeavesNothingBehind(t *testing.T) {
 	}
 	// A folder that comes up in the meantime makes the last step, the rename, fail.
 	path := filepath.Join(dir, "truth.parquet")
-	err = whole(path, func(out io.Writer) error {
+	err = Whole(path, func(out io.Writer) error {
 		_, err := encode(out, small)
 		return errors.Join(err, os.MkdirAll(filepath.Join(path, "x"), 0o755))
 	})
