@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -35,6 +36,18 @@ func datasetCommand() *cli.Command {
 					"  mpcensus dataset compact --dataset census",
 				Flags:  []cli.Flag{locationFlag()},
 				Action: compactDataset,
+			},
+			{
+				Name:  "views",
+				Usage: "write views.sql, by which any DuckDB has the tables of a dataset as views",
+				Description: "They are those of mpcensus query: the tables with all their columns, and history. views.sql begins\n" +
+					"with how to use it. Its paths are relative, so that the dataset can be moved. It has the files\n" +
+					"that there are now: write it again when the dataset has changed.\n\n" +
+					"Example:\n\n" +
+					"  mpcensus dataset views --dataset census\n" +
+					"  cd census && duckdb -init views.sql",
+				Flags:  []cli.Flag{datasetFlag()},
+				Action: writeViews,
 			},
 		},
 	}
@@ -106,4 +119,15 @@ func compactDataset(c *cli.Context) error {
 		fmt.Fprintln(c.App.Writer, "nothing to compact")
 	}
 	return err
+}
+
+func writeViews(c *cli.Context) error {
+	return withDataset(c, func(db *sql.DB) error {
+		path, err := dataset.WriteViews(c.Context, db, c.String("dataset"))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.App.Writer, path)
+		return err
+	})
 }

@@ -4,15 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"text/template"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -29,13 +26,10 @@ type DuckDBOptions struct {
 	TempDir     string // an existing folder; default: the system's
 }
 
-//go:embed views.sql
-var viewsSQL string
-
 // OpenDuckDB opens an in-memory DuckDB with the tables of the dataset in dir as views, their partition
-// keys as columns. A table of which there is no file yet is an
-// empty view with its documented columns. replies also has file_index and file_row_number, by which its rows
-// stand in the order that ZMap printed them.
+// keys as columns. A table of which there is no file yet is an empty view with its documented columns.
+// replies also has file_index and file_row_number, by which its rows stand in the order that ZMap printed
+// them. The view history has the hosts over time.
 //
 // The database is one connection, so that temporary tables and settings hold for all statements. It
 // loads no extension that is not in the binary, and so nothing from a network.
@@ -165,106 +159,3 @@ func copyFile(ctx context.Context, from, to string) error {
 	}
 	return file.Commit(ctx)
 }
-
-// view is a table as views.sql needs it.
-type view struct {
-	Name                string
-	Files               []string // patterns; none when there is no file yet
-	Columns, Partitions []column // no partitions: a table of the whole dataset
-	Ordered             bool
-}
-
-var viewsTemplate = template.Must(template.New("views.sql").Funcs(template.FuncMap{"literal": Literal}).Parse(viewsSQL))
-
-// createViews makes the views of the dataset in dir. That of replies has the files that scans lists, as it
-// is now: a scan that is committed later does not show.
-func createViews(ctx context.Context, db *sql.DB, dir string) error {
-	contract, err := readContract()
-	if err != nil {
-		return err
-	}
-	create := func(table string, files []string) error {
-		var b strings.Builder
-		v := view{Name: table, Files: files, Columns: contract.Tables[table].Columns, Ordered: table == RepliesTable}
-		if contract.Tables[table].partitioned() {
-			v.Partitions = contract.Partitions
-		}
-		if err := viewsTemplate.Execute(&b, v); err != nil {
-			return err
-		}
-		_, err := db.ExecContext(ctx, b.String())
-		return err
-	}
-	for table := range contract.Tables {
-		files, err := parquetFiles(dir, table)
-		if err != nil {
-			return err
-		}
-		if table == RepliesTable {
-			continue
-		}
-		if err := create(table, files); err != nil {
-			return err
-		}
-	}
-	listed, err := listedReplies(ctx, db)
-	if err != nil {
-		return err
-	}
-	for i, name := range listed {
-		listed[i] = globEscaper.Replace(filepath.Join(dir, filepath.FromSlash(name)))
-	}
-	return create(RepliesTable, listed)
-}
-
-// listedReplies are the files of replies that scans lists, as far as they have rows.
-func listedReplies(ctx context.Context, db *sql.DB) ([]string, error) {
-	rows, err := db.QueryContext(ctx, `
-		SELECT file.path FROM (SELECT date, scan_id, unnest(files) AS file FROM scans)
-		WHERE starts_with(file.path, 'replies/') ORDER BY date, scan_id, file.path`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var names []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
-		if !filepath.IsLocal(filepath.FromSlash(name)) {
-			return nil, fmt.Errorf("scans lists %q, which is not in the dataset", name)
-		}
-		names = append(names, name)
-	}
-	return names, rows.Err()
-}
-
-// parquetFiles is the pattern of a table's Parquet files, if there are any.
-func parquetFiles(dir, table string) ([]string, error) {
-	var parquet, arrow bool
-	root := filepath.Join(dir, table)
-	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		switch filepath.Ext(path) {
-		case "." + string(Parquet):
-			parquet = true
-		case "." + string(Arrow):
-			arrow = true
-		}
-		return err
-	})
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case arrow:
-		return nil, fmt.Errorf("%s %w", root, ErrArrow)
-	case parquet:
-		return []string{globEscaper.Replace(root) + "/**/*.parquet"}, nil
-	}
-	return nil, nil
-}
-
-// A folder named in the pattern stands for itself, whatever its name.
-var globEscaper = strings.NewReplacer(`[`, `[[]`, `*`, `[*]`, `?`, `[?]`)
