@@ -8,7 +8,8 @@ const DistanceLevel = 1e-9
 // lies as far from 32 as this or farther, on either side.
 //
 // A genuine key does not depend on ours, so their exclusive-or is 64 fair bits whatever we sent (also
-// a key of weight 16): the distance follows Binomial(64, 1/2). 0 is an echo, 64 its complement.
+// a key of weight 16): the distance follows Binomial(64, 1/2). 0 is an echo, 64 its complement. A
+// histogram of distances is therefore judged as one of weights is: by [TestWeights].
 func DistanceChance(d int) float64 {
 	return min(1, 2*LowerTail(min(d, Bits-d)))
 }
