@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"database/sql"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -22,23 +24,15 @@ func classifyCommand() *cli.Command {
 		Description: "Reads the tables replies and scans. hosts has a verdict on each target of a scan; treatments, for\n" +
 			"campaigns of scan --paired, how each target treats MP_CAPABLE. Running it again replaces its own\n" +
 			"output and nothing else.\n\n" +
+			"A SYN-ACK decides before an RST, an RST before an ICMP message, among equals the earliest. A key that\n" +
+			"came from several hosts, or from one host in several scans, speaks against all of them: verdicts depend\n" +
+			"on all scans of the dataset, so run it again when one is added.\n\n" +
+			"Memory: at most 2 GB; what needs more goes to files in TMPDIR.\n\n" +
 			"Example:\n\n" +
 			"  mpcensus classify --dataset census",
 		Flags: []cli.Flag{datasetFlag()},
 		Action: func(c *cli.Context) error {
-			dir := c.String("dataset")
-			err := withDataset(c, func(db *sql.DB) error { return classify.CheckRows(c.Context, db) })
-			if err != nil {
-				return err
-			}
-			err = eachScan(c, func(db *sql.DB, scan classify.Scan) error {
-				result, err := classify.Hosts(c.Context, db, dir, scan)
-				if err != nil {
-					return err
-				}
-				return printResult(c.App.Writer, scan, result)
-			})
-			if err != nil {
+			if err := withDataset(c, func(db *sql.DB) error { return judgeScans(c, db) }); err != nil {
 				return err
 			}
 			// Opened anew, for only then are the hosts of all scans seen.
@@ -47,13 +41,52 @@ func classifyCommand() *cli.Command {
 	}
 }
 
-// withDataset calls f on the dataset that the command line names.
-func withDataset(c *cli.Context, f func(*sql.DB) error) error {
-	if err := need(c, "dataset"); err != nil {
+// judgeScans writes the hosts of all scans and prints what was found.
+func judgeScans(c *cli.Context, db *sql.DB) error {
+	dir := c.String("dataset")
+	scans, err := classify.Scans(c.Context, db)
+	if err != nil {
 		return err
 	}
+	if len(scans) == 0 {
+		return fmt.Errorf("%s: the dataset has no scans: make one with mpcensus scan or ingest", dir)
+	}
+	status := newStatusLine()
+	defer status.done()
+	status.update("looking for keys that came back more than once")
+	if err := classify.CheckRows(c.Context, db); err != nil {
+		return err
+	}
+	classifier, err := classify.New(c.Context, db, dir)
+	if err != nil {
+		return err
+	}
+	for i, scan := range scans {
+		status.update(fmt.Sprintf("scan %d of %d: %s", i+1, len(scans), scan.ID))
+		result, err := classifier.Hosts(c.Context, scan)
+		if err != nil {
+			return err
+		}
+		status.done()
+		if err := printResult(c.App.Writer, scan, result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withDataset calls f on the dataset that the command line names, for a command without arguments.
+func withDataset(c *cli.Context, f func(*sql.DB) error) error {
 	if c.Args().Present() {
 		return usageErrorf("unexpected argument %q: see %s --help", c.Args().First(), c.Command.HelpName)
+	}
+	return withViews(c, f)
+}
+
+// withViews calls f on the dataset that the command line names.
+func withViews(c *cli.Context, f func(*sql.DB) error) error {
+	if err := need(c, "dataset"); err != nil {
+		return err
 	}
 	dir := c.String("dataset")
 	if _, err := os.Stat(dir); err != nil {
@@ -68,25 +101,6 @@ func withDataset(c *cli.Context, f func(*sql.DB) error) error {
 	}
 	defer db.Close()
 	return f(db)
-}
-
-// eachScan calls f for each scan of the dataset that the command line names.
-func eachScan(c *cli.Context, f func(*sql.DB, classify.Scan) error) error {
-	return withDataset(c, func(db *sql.DB) error {
-		scans, err := classify.Scans(c.Context, db)
-		if err != nil {
-			return err
-		}
-		if len(scans) == 0 {
-			return fmt.Errorf("%s: the dataset has no scans: make one with mpcensus scan or ingest", c.String("dataset"))
-		}
-		for _, scan := range scans {
-			if err := f(db, scan); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // judgeCampaigns writes the treatments of all paired campaigns and prints them.
@@ -122,26 +136,63 @@ func printResult(w io.Writer, scan classify.Scan, result classify.Result) error 
 		return err
 	}
 
-	test := result.Returned
+	printFindings(w, result.Findings)
+	if err := printWeights(w, result.Returned); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// shown is the number of findings of a kind that are printed: the table hosts has all.
+const shown = 10
+
+// printFindings prints what was found in groups of keys, the surest first.
+func printFindings(w io.Writer, findings []keys.Finding) {
+	if len(findings) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "keys of one network, or of the scan, that are not random:")
+	findings = slices.SortedStableFunc(slices.Values(findings), func(a, b keys.Finding) int { return cmp.Compare(a.AdjustedP, b.AdjustedP) })
+	for _, f := range findings[:min(shown, len(findings))] {
+		fmt.Fprintf(w, "  %s\n", f.Reason)
+	}
+	printMore(w, len(findings))
+}
+
+func printMore(w io.Writer, all int) {
+	if all > shown {
+		fmt.Fprintf(w, "  and %d more\n", all-shown)
+	}
+}
+
+// printWeights prints the outlying weights of the keys that came back, the largest excess first.
+func printWeights(w io.Writer, test keys.WeightTest) error {
+	outliers := test.Outliers()
 	switch {
 	case test.Keys == 0:
-		fmt.Fprintf(w, "no key came back\n\n")
+		fmt.Fprintln(w, "no key came back")
 		return nil
 	case test.TooFew:
-		fmt.Fprintf(w, "weights of the keys that came back: not enough data, %d keys of at least %d\n\n", test.Keys, keys.MinKeys)
+		fmt.Fprintf(w, "weights of the keys that came back: not enough data, %d keys of at least %d\n", test.Keys, keys.MinKeys)
 		return nil
-	case len(test.Outliers()) == 0:
-		fmt.Fprintf(w, "weights of the %d keys that came back: none is outlying\n\n", test.Keys)
+	case len(outliers) == 0:
+		fmt.Fprintf(w, "weights of the %d keys that came back: none is outlying\n", test.Keys)
 		return nil
 	}
 	fmt.Fprintf(w, "outlying weights of the %d keys that came back:\n", test.Keys)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "  weight\tobserved\texpected\tp-value\t\n")
-	for _, weight := range test.Outliers() {
-		fmt.Fprintf(table, "  %d\t%d\t%.3g\t%s\t\n", weight.Weight, weight.Observed, weight.Expected, keys.FormatP(weight.P))
+	fmt.Fprintf(table, "  weight\tobserved\texpected\tp-value\texcess\t95 %% interval\t\n")
+	slices.SortStableFunc(outliers, func(a, b keys.Weight) int { return cmp.Compare(b.Excess, a.Excess) })
+	for _, weight := range outliers[:min(shown, len(outliers))] {
+		fmt.Fprintf(table, "  %d\t%d\t%.3g\t%s\t%.0f\t%.0f–%.0f\t\n", weight.Weight, weight.Observed, weight.Expected,
+			keys.FormatP(weight.P), weight.Excess, weight.ExcessLow, weight.ExcessHigh)
 	}
-	fmt.Fprintf(table, "\n")
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	printMore(w, len(outliers))
+	return nil
 }
 
 // printCounts prints how many targets have each conclusion, in the order of names, and their sum.

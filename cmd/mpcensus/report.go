@@ -1,63 +1,49 @@
 package main
 
 import (
-	"bytes"
 	"database/sql"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/mpcensus/mpcensus/pipeline/classify"
-	"github.com/mpcensus/mpcensus/pipeline/dataset"
 	"github.com/mpcensus/mpcensus/pipeline/report"
 )
 
 func reportCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "report",
-		Usage: "draw the figures of a classified dataset",
-		Description: "Makes hamming-SCAN.png and hamming-SCAN.svg for each scan in which keys came back.\n\n" +
+		Usage: "make the report of a classified dataset: a page, its tables and figures",
+		Description: "DIR/index.html is one self-contained page, which opens from disk without a network. Beside it are all tables\n" +
+			"as CSV and Markdown (tables/) and all figures as SVG and PNG (figures/). A report that DIR holds is replaced;\n" +
+			"a folder with anything else in it is refused.\n\n" +
 			"Example:\n\n" +
-			"  mpcensus report --dataset census --out figures",
+			"  mpcensus report --dataset census --out report",
 		Flags: []cli.Flag{
 			datasetFlag(),
-			&cli.StringFlag{Name: "out", Usage: "`DIR` for the figures (required)"},
+			&cli.StringFlag{Name: "out", Usage: "`DIR` for the report (required)"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := need(c, "out"); err != nil {
 				return err
 			}
-			dir, out := c.String("dataset"), c.String("out")
-			if err := os.MkdirAll(out, 0o755); err != nil {
-				return err
-			}
-			return eachScan(c, func(db *sql.DB, scan classify.Scan) error {
-				if _, err := os.Stat(scan.Path(dir, "hosts", scan.ID, dataset.Parquet)); err != nil {
-					return fmt.Errorf("scan %s is not classified: run mpcensus classify --dataset %s", scan.ID, dir)
-				}
-				byVerdict, err := report.KeysByVerdict(c.Context, db, scan.ID)
+			return withDataset(c, func(db *sql.DB) error {
+				status := newStatusLine()
+				defer status.done()
+				census, err := report.Read(c.Context, db, func(done string) { status.update("read " + done) })
 				if err != nil {
 					return err
 				}
-				for _, format := range []string{"png", "svg"} {
-					var figure bytes.Buffer
-					err := report.HammingPlot(&figure, format, "Scan "+scan.ID, byVerdict)
-					if errors.Is(err, report.ErrTooFewKeys) {
-						fmt.Fprintf(c.App.Writer, "scan %s: no Hamming plot: %v\n", scan.ID, err)
-						break
-					}
-					if err != nil {
-						return err
-					}
-					path := filepath.Join(out, "hamming-"+scan.ID+"."+format)
-					if err := os.WriteFile(path, figure.Bytes(), 0o644); err != nil {
-						return err
-					}
-					fmt.Fprintln(c.App.Writer, path)
+				page, err := report.Write(c.Context, c.String("out"), census, report.Origin{
+					Dataset: c.String("dataset"),
+					Tool:    "mpcensus " + version,
+					Made:    time.Now(),
+				}, status.update)
+				if err != nil {
+					return err
 				}
+				status.done()
+				fmt.Fprintf(c.App.Writer, "report: %s\n", page)
 				return nil
 			})
 		},

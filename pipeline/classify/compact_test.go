@@ -30,7 +30,7 @@ func TestCompactedReplies(t *testing.T) {
 	path := scan.Path(dir, dataset.HostsTable, scan.ID, dataset.Parquet)
 	hosts := func() []byte {
 		t.Helper()
-		if _, err := Hosts(t.Context(), open(t, dir), dir, scan); err != nil {
+		if _, err := classifier(t, dir).Hosts(t.Context(), scan); err != nil {
 			t.Fatal(err)
 		}
 		content, err := os.ReadFile(path)

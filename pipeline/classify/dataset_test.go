@@ -28,10 +28,12 @@ type reply struct {
 	canary         string
 	responder      string
 	icmpType, code int
+	dport, seqnum  int
+	options        string
 }
 
 func rst(saddr string) reply {
-	return reply{saddr: saddr, time: -1, classification: "rst", version: -1, flags: -1, length: -1, icmpType: -1, code: -1}
+	return reply{saddr: saddr, time: -1, classification: "rst", version: -1, flags: -1, length: -1, icmpType: -1, code: -1, dport: -1, seqnum: -1}
 }
 
 func icmp(saddr, responder string, icmpType, code int) reply {
@@ -65,6 +67,9 @@ func echoV1(saddr string) reply {
 }
 
 func (r reply) at(time int) reply { r.time = time; return r }
+
+// from says on which connection the reply came.
+func (r reply) from(dport, seqnum int) reply { r.dport, r.seqnum = dport, seqnum; return r }
 
 func (r reply) with(canary string) reply { r.canary = canary; return r }
 
@@ -105,6 +110,7 @@ func (r reply) values() string {
 	return "(" + strings.Join([]string{
 		text(r.saddr), time, text(r.classification), text(r.mptcp), number(r.version), number(r.flags), number(r.length),
 		key, sent, weight, distance, echo, text(r.canary), text(r.responder), number(r.icmpType), number(r.code),
+		number(r.dport), number(r.seqnum), text(r.options),
 	}, ", ") + ")"
 }
 
@@ -166,7 +172,8 @@ func addCampaignScan(t testing.TB, dir, campaign string, scan Scan, complete boo
 			}
 			exec(t, db, "INSERT INTO t BY NAME SELECT "+dataset.Literal(scan.ID)+" AS scan_id, "+fmt.Sprint(scan.Port)+
 				" AS sport, * FROM (VALUES "+strings.Join(values, ", ")+`) v(saddr, time, classification, mptcp, mptcp_version,
-				mptcp_flags, mptcp_length, sender_key, sent_key, key_weight, key_distance, echo, canary, responder, icmp_type, icmp_code)`)
+				mptcp_flags, mptcp_length, sender_key, sent_key, key_weight, key_distance, echo, canary, responder, icmp_type, icmp_code,
+				dport, seqnum, option_order)`)
 		}
 		path := scan.Path(dir, table, name, dataset.Parquet)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -176,22 +183,23 @@ func addCampaignScan(t testing.TB, dir, campaign string, scan Scan, complete boo
 	}
 }
 
-// host is a row of `hosts`.
+// host is a row of `hosts`. Absent numbers are -1, absent text is empty.
 type host struct {
 	target, verdict string
 	reasons         []string
 	replies         int
 	canary          string
-}
-
-func (h host) String() string {
-	return fmt.Sprintf("%s %s %q %d %s", h.target, h.verdict, h.reasons, h.replies, h.canary)
+	excess          float64
+	options         string
+	asn             int
+	asName, country string
 }
 
 // readHosts is what the dataset says of a scan, in the order of the file.
 func readHosts(t testing.TB, dir string, scan Scan) (hosts []host) {
 	t.Helper()
-	rows, err := open(t, dir).Query(`SELECT target, verdict, reasons, replies, coalesce(canary, ''), key_weight = bit_count(sender_key)
+	rows, err := open(t, dir).Query(`SELECT target, verdict, reasons, replies, coalesce(canary, ''), coalesce(excess_probability, -1),
+			coalesce(option_order, ''), coalesce(asn, -1), coalesce(as_name, ''), coalesce(country, ''), key_weight = bit_count(sender_key)
 		FROM hosts WHERE scan_id = ?`, scan.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +209,8 @@ func readHosts(t testing.TB, dir string, scan Scan) (hosts []host) {
 		var h host
 		var reasons []any
 		var weight sql.NullBool
-		if err := rows.Scan(&h.target, &h.verdict, &reasons, &h.replies, &h.canary, &weight); err != nil {
+		if err := rows.Scan(&h.target, &h.verdict, &reasons, &h.replies, &h.canary, &h.excess,
+			&h.options, &h.asn, &h.asName, &h.country, &weight); err != nil {
 			t.Fatal(err)
 		}
 		if weight.Valid && !weight.Bool {
@@ -218,14 +227,38 @@ func readHosts(t testing.TB, dir string, scan Scan) (hosts []host) {
 	return hosts
 }
 
-// classify runs Hosts on a dataset.
+// classifier is one of a dataset as it is now.
+func classifier(t testing.TB, dir string) *Classifier {
+	t.Helper()
+	c, err := New(t.Context(), open(t, dir), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// classify runs Hosts on a scan of a dataset.
 func classify(t testing.TB, dir string, scan Scan) Result {
 	t.Helper()
-	r, err := Hosts(t.Context(), open(t, dir), dir, scan)
+	r, err := classifier(t, dir).Hosts(t.Context(), scan)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// addNetworks puts the table networks into the dataset: 198.18.0.0 to 198.18.7.255 and half of
+// 2001:db8:0:1::/64 are of AS64500, the rest of 198.18.0.0/15 is of an AS without a name.
+func addNetworks(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, dataset.NetworksTable), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, open(t, t.TempDir()), `COPY (FROM (VALUES
+			('ipv4', '198.18.0.0', '198.18.7.255', 64500::UINTEGER, 'Example', 'ZZ'),
+			('ipv4', '198.18.8.0', '198.19.255.255', 64501::UINTEGER, NULL, NULL),
+			('ipv6', '2001:db8:0:1::', '2001:db8:0:1:7fff:ffff:ffff:ffff', 64500::UINTEGER, 'Example', NULL)
+		) t(family, first, last, asn, as_name, country)) TO `+dataset.Literal(filepath.Join(dir, dataset.WholeFile(dataset.NetworksTable)))+" (FORMAT parquet)")
 }
 
 // weight16 is a key with 16 bits set, as the probe module sends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,42 +18,121 @@ import (
 var functions = map[string]function{
 	"distance_chance": {
 		[]duckdb.Type{duckdb.TYPE_UTINYINT}, duckdb.TYPE_DOUBLE,
-		func(v []driver.Value) (any, error) { return keys.DistanceChance(int(v[0].(uint8))), nil },
+		perRow(func(v []driver.Value) (any, error) { return keys.DistanceChance(int(v[0].(uint8))), nil }),
 	},
 	"bytes_kept": {
 		[]duckdb.Type{duckdb.TYPE_UBIGINT, duckdb.TYPE_UBIGINT}, duckdb.TYPE_UTINYINT,
-		func(v []driver.Value) (any, error) {
+		perRow(func(v []driver.Value) (any, error) {
 			return uint8(keys.BytesKept(v[0].(uint64), v[1].(uint64))), nil
-		},
+		}),
 	},
 	"rearranged": {
 		[]duckdb.Type{duckdb.TYPE_UBIGINT, duckdb.TYPE_UBIGINT}, duckdb.TYPE_VARCHAR,
-		func(v []driver.Value) (any, error) { return keys.Rearranged(v[0].(uint64), v[1].(uint64)), nil },
+		perRow(func(v []driver.Value) (any, error) { return keys.Rearranged(v[0].(uint64), v[1].(uint64)), nil }),
 	},
 	"byte_values": {
 		[]duckdb.Type{duckdb.TYPE_UBIGINT}, duckdb.TYPE_UTINYINT,
-		func(v []driver.Value) (any, error) { return uint8(keys.ByteValues(v[0].(uint64))), nil },
+		perRow(func(v []driver.Value) (any, error) { return uint8(keys.ByteValues(v[0].(uint64))), nil }),
 	},
-	// The 16 bytes of an address, IPv4 mapped into IPv6: their order is the numerical one, which that
-	// of the text is not.
+	"shifted": {
+		[]duckdb.Type{duckdb.TYPE_UBIGINT, duckdb.TYPE_UBIGINT}, duckdb.TYPE_VARCHAR,
+		perRow(func(v []driver.Value) (any, error) { return shifted(v[0].(uint64), v[1].(uint64)), nil }),
+	},
+	"prefix": {
+		[]duckdb.Type{duckdb.TYPE_VARCHAR}, duckdb.TYPE_VARCHAR,
+		perText(prefix),
+	},
 	"address_order": {
-		[]duckdb.Type{duckdb.TYPE_VARCHAR}, duckdb.TYPE_BLOB,
-		func(v []driver.Value) (any, error) {
-			a, err := netip.ParseAddr(v[0].(string))
-			if err != nil {
-				return nil, err
-			}
-			b := a.As16()
-			return b[:], nil
-		},
+		[]duckdb.Type{duckdb.TYPE_VARCHAR}, duckdb.TYPE_VARCHAR,
+		perText(addressOrder),
 	},
+}
+
+// shifted says how many of our bytes stand elsewhere in a key, and by how many places, which is positive
+// towards the end; it is empty where there are too few to say so.
+func shifted(key, sent uint64) string {
+	count, by := keys.Shifted(key, sent)
+	if count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d bytes by %+d", count, by)
+}
+
+// prefix is the network that is taken for one site: a /24 of IPv4 is the longest prefix that is routed
+// between providers, a /48 of IPv6 what one site gets (RFC 6177 §2).
+func prefix(address string) (string, error) {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return "", err
+	}
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	return p.String(), err
+}
+
+// addressOrder is text whose order is the numerical one of the addresses of a family, which that of their own
+// text is not. Bytes would not do: DuckDB's text is UTF-8.
+func addressOrder(address string) (string, error) {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return "", err
+	}
+	if a.Is4() {
+		b := a.As4()
+		return hex.EncodeToString(b[:]), nil
+	}
+	b := a.As16()
+	return hex.EncodeToString(b[:]), nil
 }
 
 // function is a scalar function of DuckDB: NULL in, NULL out.
 type function struct {
 	parameters []duckdb.Type
 	result     duckdb.Type
-	execute    duckdb.RowExecutorFn
+	executor   duckdb.ScalarFuncExecutor
+}
+
+func perRow(execute duckdb.RowExecutorFn) duckdb.ScalarFuncExecutor {
+	return duckdb.ScalarFuncExecutor{RowExecutor: execute}
+}
+
+// perText makes a function of text into one of a whole chunk: it runs for every target, and a call from C
+// for each would take longer than the work.
+func perText(f func(string) (string, error)) duckdb.ScalarFuncExecutor {
+	return duckdb.ScalarFuncExecutor{ChunkContextExecutor: func(_ context.Context, chunk *duckdb.ChunkIteratorState) error {
+		column, err := chunk.GetInputChunk().GetVector(0)
+		if err != nil {
+			return err
+		}
+		in, err := duckdb.GetVectorView[string](column)
+		if err != nil {
+			return err
+		}
+		out, err := duckdb.GetVectorWriter[string](chunk.GetResultVector())
+		if err != nil {
+			return err
+		}
+		for row := range in.Len() {
+			text, ok, err := in.GetValueBorrowed(row)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			result, err := f(text)
+			if err != nil {
+				return err
+			}
+			if err := out.Set(row, result); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
 }
 
 func (f *function) Config() duckdb.ScalarFuncConfig {
@@ -64,9 +144,7 @@ func (f *function) Config() duckdb.ScalarFuncConfig {
 	return c
 }
 
-func (f *function) Executor() duckdb.ScalarFuncExecutor {
-	return duckdb.ScalarFuncExecutor{RowExecutor: f.execute}
-}
+func (f *function) Executor() duckdb.ScalarFuncExecutor { return f.executor }
 
 // typeInfo describes a plain type; only nested ones cannot be described by their type alone.
 func typeInfo(t duckdb.Type) duckdb.TypeInfo {

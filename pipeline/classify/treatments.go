@@ -4,10 +4,7 @@ import (
 	"context"
 	"database/sql"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -72,23 +69,16 @@ func Campaigns(ctx context.Context, db *sql.DB) ([]Campaign, error) {
 	return campaigns, rows.Err()
 }
 
-// Judge writes the table treatments of a campaign into the dataset in dir, in place of what it wrote
-// before: a file for each MPTCP version that the campaign can judge. The notes say what it lacks.
+// Judge writes the table treatments of a campaign into the dataset in dir: a file for each MPTCP version
+// that the campaign can judge. The notes say what it lacks.
 //
-// It reads the table hosts, so that the database has to be opened after [Hosts] wrote those of all the
-// campaign's scans.
+// It reads the table hosts, so that the database has to be opened after [Classifier.Hosts] wrote those of
+// all the campaign's scans.
 func (c Campaign) Judge(ctx context.Context, db *sql.DB, dir string) (treated []Treated, notes []string, err error) {
 	if err := c.checkHosts(ctx, db); err != nil {
 		return nil, nil, err
 	}
 	scans, notes := c.judged()
-	for _, s := range c.scans {
-		if !slices.Contains(scans, s.Scan) {
-			if err := os.Remove(treatmentsPath(dir, s.Scan)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, notes, err
-			}
-		}
-	}
 	for _, scan := range scans {
 		counts, err := c.judge(ctx, db, dir, scan)
 		if err != nil {

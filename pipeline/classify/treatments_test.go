@@ -54,8 +54,12 @@ func judgeAll(t testing.TB, dir string) (notes []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	classifier, err := New(t.Context(), db, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, scan := range scans {
-		if _, err := Hosts(t.Context(), db, dir, scan); err != nil {
+		if _, err := classifier.Hosts(t.Context(), scan); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -157,7 +161,7 @@ func TestTreatments(t *testing.T) {
 		{"unclear", none, one(rst(a)), gone, "unclear", "rst | plain: no answer | canary: not mirrored | synack: to other probes only", "false"},
 		{"deciding reply", one(rst(a).at(1), synack(a, "none").at(2)), one(icmp(a, "198.18.0.7", 3, 1).at(1), rst(a).at(2)),
 			one(synack(a, "none").with("mirrored").at(2), synack(a, "none").with("none").at(1)), "resets",
-			"rst | plain: synack | canary: not mirrored | resets MPTCP only", "false"},
+			"rst | conflicting-replies: 1 rst, 1 icmp | plain: synack | canary: not mirrored | resets MPTCP only", "false"},
 	}
 	c := sample{id: "c", family: "ipv4", replies: make(map[string][]reply)}
 	for i, test := range tests {
@@ -190,10 +194,10 @@ func TestTreatments(t *testing.T) {
 }
 
 // judgeModel is the rules written again, a target at a time, on the model's hosts.
-func judgeModel(c sample, probe string) (rows []treated) {
+func judgeModel(c sample, probe string, all map[Scan][]reply) (rows []treated) {
 	byTarget := make(map[string]map[string]host) // target, probe
-	for p, replies := range c.replies {
-		for _, h := range model(c.scan(p), replies) {
+	for p := range c.replies {
+		for _, h := range model(c.scan(p), all) {
 			if byTarget[h.target] == nil {
 				byTarget[h.target] = make(map[string]host)
 			}
@@ -408,12 +412,20 @@ func TestTreatmentsAgainstModel(t *testing.T) {
 		{id: "no canary", family: "ipv4", replies: scans("plain", "v0", "v1")},
 		{id: "canary broke off", family: "ipv6", replies: scans("plain", "v1", "canary"), incomplete: map[string]bool{"canary": true}},
 	}
+	addNetworks(t, dir)
+	all := make(map[Scan][]reply)
 	for i := range samples {
 		samples[i] = combinations(rng, samples[i])
 		samples[i].add(t, dir)
+		for probe, replies := range samples[i].replies {
+			all[samples[i].scan(probe)] = replies
+		}
 	}
-	addScan(t, dir, scanV0, randomReplies(rng, scanV0, 300))
-	addScan(t, dir, scanPlain, randomReplies(rng, scanPlain, 300))
+	var known []uint64
+	for _, scan := range []Scan{scanV0, scanPlain} {
+		all[scan] = randomReplies(rng, scan, 300, &known)
+		addScan(t, dir, scan, all[scan])
+	}
 	judgeAll(t, dir)
 
 	seen := make(map[string]int)
@@ -422,7 +434,7 @@ func TestTreatmentsAgainstModel(t *testing.T) {
 			if _, ok := c.replies[probe]; !ok {
 				continue
 			}
-			got, want := readTreatments(t, dir, c.scan(probe).ID), judgeModel(c, probe)
+			got, want := readTreatments(t, dir, c.scan(probe).ID), judgeModel(c, probe, all)
 			if len(got) != len(want) {
 				t.Fatalf("%s: %d rows, want %d", c.scan(probe).ID, len(got), len(want))
 			}
@@ -577,6 +589,29 @@ func TestJudgeAgain(t *testing.T) {
 	}
 	if files := glob(t, dir, "treatments/*/*/*/*/*"); len(files) != 2 {
 		t.Errorf("files %q", files)
+	}
+}
+
+// Hosts that change take the treatments that were made from them with them, whichever scan they are of.
+func TestTreatmentsDoNotOutliveHosts(t *testing.T) {
+	dir := t.TempDir()
+	c := sample{id: "c", family: "ipv4", replies: map[string][]reply{"plain": {synack("198.18.0.1", "none")}, "v0": {rst("198.18.0.1")}}}
+	c.add(t, dir)
+	judgeAll(t, dir)
+	if files := glob(t, dir, "treatments/*/*/*/*/*"); len(files) != 1 {
+		t.Fatalf("treatments %q", files)
+	}
+	addCampaignScan(t, dir, "c", c.scan("plain"), true, []reply{rst("198.18.0.1")}) // in its place
+	classify(t, dir, c.scan("plain"))                                               // and killed before the campaign is judged
+	if files := glob(t, dir, "treatments/*/*/*/*/*"); len(files) != 0 {
+		t.Errorf("left %q", files)
+	}
+
+	judgeAll(t, dir)
+	addCampaignScan(t, dir, "", c.scan("v0"), true, []reply{rst("198.18.0.1")}) // no longer of the campaign
+	judgeAll(t, dir)
+	if files := glob(t, dir, "treatments/*/*/*/*/*"); len(files) != 0 {
+		t.Errorf("left %q, of a scan without a campaign", files)
 	}
 }
 

@@ -48,6 +48,7 @@ var documentedTypes = map[string]map[string]string{
 	"uint16":    {"pyarrow": "uint16", "polars": "UInt16", "duckdb": "USMALLINT"},
 	"uint32":    {"pyarrow": "uint32", "polars": "UInt32", "duckdb": "UINTEGER"},
 	"uint64":    {"pyarrow": "uint64", "polars": "UInt64", "duckdb": "UBIGINT"},
+	"float64":   {"pyarrow": "double", "polars": "Float64", "duckdb": "DOUBLE"},
 	"timestamp": {"pyarrow": "timestamp[us, tz=UTC]", "polars": "Datetime(time_unit='us', time_zone='UTC')", "duckdb": "TIMESTAMP WITH TIME ZONE"},
 	"list<string>": {
 		"pyarrow": "list<element: string>", "polars": "List(String)", "duckdb": "VARCHAR[]",
@@ -118,7 +119,7 @@ var campaignRows = map[string]string{
 	zmap.ProbeV0: `{"saddr":"198.18.1.1","sport":80,"probe":"v0","tcp_options":"1e0c00819e3779b97f4a7c15","mptcp":"capable","mptcp_version":0,"mptcp_flags":129,"mptcp_length":12,"mptcp_key":"9e3779b97f4a7c15","sent_key":"00000000ffff0000","classification":"synack","success":1,"timestamp_ts":1795421710,"timestamp_us":0}
 {"saddr":"198.18.1.2","sport":80,"probe":"v0","tcp_options":"1e0c008100000000ffff0000","mptcp":"capable","mptcp_version":0,"mptcp_flags":129,"mptcp_length":12,"mptcp_key":"00000000ffff0000","sent_key":"00000000ffff0000","classification":"synack","success":1,"timestamp_ts":1795421710,"timestamp_us":1}
 `,
-	zmap.ProbeV1: `{"saddr":"198.18.1.1","sport":80,"probe":"v1","tcp_options":"1e0c01019e3779b97f4a7c15","mptcp":"capable","mptcp_version":1,"mptcp_flags":1,"mptcp_length":12,"mptcp_key":"9e3779b97f4a7c15","classification":"synack","success":1,"timestamp_ts":1795421720,"timestamp_us":0}
+	zmap.ProbeV1: `{"saddr":"198.18.1.1","sport":80,"probe":"v1","tcp_options":"1e0c0101bb67ae8584caa73b","mptcp":"capable","mptcp_version":1,"mptcp_flags":1,"mptcp_length":12,"mptcp_key":"bb67ae8584caa73b","classification":"synack","success":1,"timestamp_ts":1795421720,"timestamp_us":0}
 {"saddr":"198.18.1.2","sport":80,"probe":"v1","tcp_options":"","mptcp":"none","classification":"rst","success":0,"timestamp_ts":1795421720,"timestamp_us":1}
 `,
 	zmap.ProbeCanary: `{"saddr":"198.18.1.1","sport":80,"probe":"canary","tcp_options":"020405b4","mptcp":"none","sent_canary":"89abcdef","canary":"none","classification":"synack","success":1,"timestamp_ts":1795421730,"timestamp_us":0}
@@ -132,23 +133,24 @@ const (
 	campaignV0 = "20261123T081510.000000Z-ipv4-80-v0"
 	campaignV1 = "20261123T081520.000000Z-ipv4-80-v1"
 	genuine    = uint64(0x9e3779b97f4a7c15)
+	genuineV1  = uint64(0xbb67ae8584caa73b)
 )
 
 // documentedHosts, documentedTreatments and documentedScans are what the tables must have of the campaign. Of a
 // scan, only what is not the same for all scans is here.
 var (
 	documentedHosts = []map[string]any{
-		{"scan_id": "20261123T081530.000000Z-ipv4-80-canary", "target": "198.18.1.1", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable"}, "canary": "none", "replies": 1},
-		{"scan_id": "20261123T081530.000000Z-ipv4-80-canary", "target": "198.18.1.2", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable", "canary-mirrored"}, "canary": "mirrored", "replies": 1},
-		{"scan_id": "20261123T081500.000000Z-ipv4-80-plain", "target": "198.18.1.1", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable"}, "replies": 1},
-		{"scan_id": "20261123T081500.000000Z-ipv4-80-plain", "target": "198.18.1.2", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable"}, "replies": 1},
+		{"scan_id": "20261123T081530.000000Z-ipv4-80-canary", "target": "198.18.1.1", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable"}, "canary": "none", "replies": 1, "option_order": "2"},
+		{"scan_id": "20261123T081530.000000Z-ipv4-80-canary", "target": "198.18.1.2", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable", "canary-mirrored"}, "canary": "mirrored", "replies": 1, "option_order": "2-254"},
+		{"scan_id": "20261123T081500.000000Z-ipv4-80-plain", "target": "198.18.1.1", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable"}, "replies": 1, "option_order": "2"},
+		{"scan_id": "20261123T081500.000000Z-ipv4-80-plain", "target": "198.18.1.2", "verdict": "no-mptcp", "reasons": []string{"no-mp-capable"}, "replies": 1, "option_order": "2"},
 		{"scan_id": campaignV0, "target": "198.18.1.1", "verdict": "potential", "reasons": []string{"key-plausible: weight 38, distance 34"},
-			"sender_key": genuine, "key_weight": 38, "key_distance": 34, "replies": 1},
+			"sender_key": genuine, "key_weight": 38, "key_distance": 34, "replies": 1, "option_order": "30"},
 		{"scan_id": campaignV0, "target": "198.18.1.2", "verdict": "mirrored", "reasons": []string{"key-echo: distance 0"},
-			"sender_key": uint64(0xffff0000), "key_weight": 16, "key_distance": 0, "replies": 1},
-		{"scan_id": campaignV1, "target": "198.18.1.1", "verdict": "potential", "reasons": []string{"key-plausible: weight 38"},
-			"sender_key": genuine, "key_weight": 38, "replies": 1},
-		{"scan_id": campaignV1, "target": "198.18.1.2", "verdict": "closed", "reasons": []string{"rst"}, "replies": 1},
+			"sender_key": uint64(0xffff0000), "key_weight": 16, "key_distance": 0, "replies": 1, "option_order": "30"},
+		{"scan_id": campaignV1, "target": "198.18.1.1", "verdict": "potential", "reasons": []string{"key-plausible: weight 35"},
+			"sender_key": genuineV1, "key_weight": 35, "replies": 1, "option_order": "30"},
+		{"scan_id": campaignV1, "target": "198.18.1.2", "verdict": "closed", "reasons": []string{"rst"}, "replies": 1, "option_order": ""},
 	}
 	documentedTreatments = []map[string]any{
 		{"campaign": campaign, "scan_id": campaignV0, "target": "198.18.1.1", "treatment": "supports",
@@ -158,7 +160,7 @@ var (
 			"reasons":      []string{"key-echo: distance 0", "canary: mirrored"},
 			"plain_answer": "synack", "mptcp_answer": "synack", "canary_answer": "synack", "canary_mirrored": true},
 		{"campaign": campaign, "scan_id": campaignV1, "target": "198.18.1.1", "treatment": "supports",
-			"reasons":      []string{"key-plausible: weight 38", "canary: not mirrored"},
+			"reasons":      []string{"key-plausible: weight 35", "canary: not mirrored"},
 			"plain_answer": "synack", "mptcp_answer": "synack", "canary_answer": "synack", "canary_mirrored": false},
 		{"campaign": campaign, "scan_id": campaignV1, "target": "198.18.1.2", "treatment": "resets",
 			"reasons":      []string{"rst", "plain: synack", "canary: mirrored", "resets MPTCP only"},
@@ -247,8 +249,15 @@ func everyTable(t *testing.T, format dataset.Format) string {
 	}
 	withDuckDB(func(db *sql.DB) error {
 		scans, err := classify.Scans(t.Context(), db)
+		if err != nil {
+			return err
+		}
+		classifier, err := classify.New(t.Context(), db, dir)
+		if err != nil {
+			return err
+		}
 		for _, scan := range scans {
-			_, hostsErr := classify.Hosts(t.Context(), db, dir, scan)
+			_, hostsErr := classifier.Hosts(t.Context(), scan)
 			err = errors.Join(err, hostsErr)
 		}
 		return err

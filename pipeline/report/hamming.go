@@ -1,304 +1,103 @@
-// Package report draws the figures of a dataset.
 package report
 
 import (
-	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"image/color"
-	"io"
 	"math"
-	"strconv"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	_ "gonum.org/v1/plot/vg/vgimg" // PNG
-	_ "gonum.org/v1/plot/vg/vgsvg" // SVG
 
 	"github.com/mpcensus/mpcensus/pipeline/keys"
 )
 
-// ErrTooFewKeys is returned instead of a figure that would say nothing.
-var ErrTooFewKeys = errors.New("not enough data")
-
-// verdicts that a key can lead to, each with a colour of Okabe and Ito's palette (which people of
-// every colour vision tell apart) and a shape of its own.
-var verdicts = []struct {
-	name  string
-	color color.Color
-	shape draw.GlyphDrawer
-}{
-	{"potential", color.RGBA{0x00, 0x9e, 0x73, 0xff}, draw.CircleGlyph{}},
-	{"mirrored", color.RGBA{0x00, 0x72, 0xb2, 0xff}, draw.BoxGlyph{}},
-	{"tampered", color.RGBA{0xcc, 0x79, 0xa7, 0xff}, draw.PyramidGlyph{}},
-	{"implausible", color.Black, diamond{}},
-}
-
-const fontVariant = "Sans"
-
-var (
-	barColor     = color.Gray{0xd4}
-	outlierColor = color.RGBA{0xf4, 0xb5, 0x8a, 0xff} // Okabe and Ito's vermilion, paled for the marks on it
-)
-
-// KeysByVerdict counts the keys that came back in a scan by the target's verdict and the key's weight.
-func KeysByVerdict(ctx context.Context, db *sql.DB, scanID string) (map[string]keys.Histogram, error) {
-	rows, err := db.QueryContext(ctx, `SELECT verdict, key_weight, count(*) FROM hosts
-		WHERE scan_id = ? AND sender_key IS NOT NULL GROUP BY ALL`, scanID)
-	if err != nil {
-		return nil, err
+// weightFigure draws the Hamming weights of all keys that came back in a scan, after the paper's
+// figure: the observed bars, the curve of the genuine keys among them with the interval in which 95 %
+// of counts lie, outlying weights with excess and p-value, and the verdicts.
+func weightFigure(scan ScanKeys) (Figure, error) {
+	test := &scan.Weights
+	f := Figure{
+		Name:  "hamming-" + scan.ID,
+		Title: "Hamming weights of the keys that came back: " + describe(scan),
+		Caption: "Each bar counts the targets whose key has that many bits set. Genuine keys are random, so their bars " +
+			"follow the curve; what stands far above it at one weight is made by a middlebox or a broken stack. " +
+			"A label names what outlies: the weight, how many of its keys genuine hosts do not explain, and the chance of so many " +
+			"among genuine keys, adjusted for the 65 weights looked at.",
 	}
-	defer rows.Close()
-	byVerdict := make(map[string]keys.Histogram)
-	for rows.Next() {
-		var verdict string
-		var weight uint8
-		var n uint64
-		if err := rows.Scan(&verdict, &weight, &n); err != nil {
-			return nil, err
-		}
-		h := byVerdict[verdict]
-		h[weight] = n
-		byVerdict[verdict] = h
-	}
-	return byVerdict, rows.Err()
-}
-
-// HammingPlot draws the Hamming weights of all keys that came back in a scan, after the paper's
-// figure: the observed bars, the curve of the genuine keys among them, outlying weights marked with
-// their p-value, and the verdicts. format is png or svg.
-//
-// Counts stand on a logarithmic axis from 1/2, so that a spike of thousands and single keys in the
-// tails are both seen: one key is a bar, none is no bar. Bars are not stacked, for heights do not add
-// up on such an axis; each verdict has its mark at its own count.
-func HammingPlot(w io.Writer, format, title string, byVerdict map[string]keys.Histogram) error {
-	var all keys.Histogram
-	for _, h := range byVerdict {
-		for weight, n := range h {
-			all[weight] += n
-		}
-	}
-	test := keys.TestWeights(all)
 	if test.TooFew {
-		return fmt.Errorf("%w: %d keys, a figure needs %d", ErrTooFewKeys, test.Keys, keys.MinKeys)
+		f.Empty = tooFew(test.Keys)
+		return f, nil
 	}
-	p := weightAxes(test)
-	p.Title.Text = fmt.Sprintf("%s\n%s sender's keys came back; by their weights alone, at most about %s of them are genuine",
-		title, grouped(test.Keys), grouped(uint64(math.Round(test.Genuine))))
-	addBars(p, test)
-	if err := errors.Join(addCurve(p, test), addVerdicts(p, byVerdict), addOutlierLabels(p, test)); err != nil {
-		return err
+	f.subtitle = fmt.Sprintf("%s sender's keys came back; by their weights, about %s of them are genuine (%s–%s)",
+		grouped(test.Keys), rounded(test.Genuine), rounded(test.GenuineLow), rounded(test.GenuineHigh))
+	labels := make(map[int]string)
+	for _, w := range test.Outliers() {
+		labels[w.Weight] = fmt.Sprintf("%d: +%s, p %s", w.Weight, rounded(w.Excess), keys.FormatP(w.AdjustedP))
 	}
-	return write(w, format, p)
+	f.Alt = fmt.Sprintf("Histogram. %s. Outlying weights: %d of 65.", f.subtitle, len(labels))
+	return f, bitsFigure{
+		axis:      "Hamming weight of the sender's key (bits set, of 64)",
+		all:       observed(test),
+		byVerdict: scan.ByVerdict,
+		test:      test,
+		labels:    labels,
+		outlying:  "outlying (weight: excess, p)",
+	}.draw(&f)
 }
 
-// weightAxes is an empty plot with axes for the test's weights and counts.
-func weightAxes(test keys.WeightTest) *plot.Plot {
-	p := plot.New()
-	for _, f := range []*font.Font{
-		&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font,
-		&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font,
-	} {
-		f.Variant = fontVariant
+// distanceFigure draws the distances of the keys that came back in a v0 scan to the keys sent.
+func distanceFigure(scan ScanKeys) (Figure, error) {
+	f := Figure{
+		Name:  "distance-" + scan.ID,
+		Title: "Hamming distances to the keys sent: " + describe(scan),
+		Caption: "Each bar counts the targets whose key differs in that many bits from the key that we sent them. A genuine " +
+			"key does not depend on ours, so the distances follow the curve as well. Distance 0 is an echo of our key, 64 its " +
+			"complement; so near or so far that a genuine key is there with a chance below one in a billion is tampering. A pile at " +
+			"the weight of our keys, 16 bits if not told otherwise, is keys of zeros.",
 	}
-	p.Title.TextStyle.Font.Size = vg.Points(13)
-	p.Title.Padding = vg.Points(8)
-	p.Legend.Top = true
-	p.Legend.YOffs = -vg.Points(4)
-	p.Legend.Padding = vg.Points(2)
-
-	p.X.Label.Text = "Hamming weight of the sender's key (bits set, of 64)"
-	p.X.Min, p.X.Max = -1, keys.Bits+1
-	p.X.Tick.Marker = plot.TickerFunc(weightTicks)
-
-	most := uint64(0)
-	for _, weight := range test.Weights {
-		most = max(most, weight.Observed)
-	}
-	p.Y.Label.Text = "Targets (count, logarithmic)"
-	p.Y.Scale = plot.LogScale{}
-	p.Y.Min, p.Y.Max = 0.5, 4*float64(most)
-	if len(test.Outliers()) > 0 {
-		// The labels above the bars take a third of the height: half as many decades again.
-		p.Y.Max *= math.Sqrt(p.Y.Max/p.Y.Min) / 2
-	}
-	p.Y.Tick.Marker = plot.TickerFunc(countTicks)
-
-	grid := plotter.NewGrid()
-	grid.Vertical.Color = nil
-	grid.Horizontal.Color = color.Gray{0xdd}
-	p.Add(grid)
-	return p
-}
-
-func addBars(p *plot.Plot, test keys.WeightTest) {
-	usual, outlying := bars{color: barColor}, bars{color: outlierColor}
-	for _, weight := range test.Weights {
-		switch {
-		case weight.Outlier:
-			outlying.xys = append(outlying.xys, top(weight))
-		case weight.Observed > 0:
-			usual.xys = append(usual.xys, top(weight))
+	var n uint64
+	labels := make(map[int]string)
+	for distance, count := range scan.Distances {
+		n += count
+		if count > 0 && keys.DistanceChance(distance) <= keys.DistanceLevel {
+			labels[distance] = fmt.Sprintf("%d%s: %s keys", distance, map[int]string{0: " (echo)", keys.Bits: " (complement)"}[distance], grouped(count))
 		}
 	}
-	p.Add(usual, outlying)
-	p.Legend.Add("all keys", usual)
-	if len(outlying.xys) > 0 {
-		p.Legend.Add("all keys, outlying weight", outlying)
+	switch {
+	case n == 0:
+		f.Empty = "not enough data: no distance to a key that we sent is known"
+	case n < keys.MinKeys:
+		f.Empty = tooFew(n)
 	}
+	if f.Empty != "" {
+		return f, nil
+	}
+	f.subtitle = fmt.Sprintf("%s keys, %s of them the key that we sent; the curve is for the %s genuine ones that the weights suggest",
+		grouped(n), grouped(scan.Distances[0]), rounded(scan.Weights.Genuine))
+	f.Alt = "Histogram. " + f.subtitle + "."
+	return f, bitsFigure{
+		axis:     "Hamming distance between the sender's key and the key sent (bits that differ, of 64)",
+		all:      scan.Distances,
+		test:     &scan.Weights,
+		labels:   labels,
+		outlying: "too near or too far for a genuine key",
+	}.draw(&f)
 }
 
-// top is where a weight's bar ends.
-func top(w keys.Weight) plotter.XY {
-	return plotter.XY{X: float64(w.Weight), Y: float64(w.Observed)}
+func describe(scan ScanKeys) string {
+	return fmt.Sprintf("%s, %s", series(scan.Family, scan.Port, scan.Probe), scan.Date)
 }
 
-// addCurve draws what genuine keys explain, where that is a visible number.
-func addCurve(p *plot.Plot, test keys.WeightTest) error {
-	var curve plotter.XYs
-	for _, weight := range test.Weights {
-		if weight.Expected >= p.Y.Min {
-			curve = append(curve, plotter.XY{X: float64(weight.Weight), Y: weight.Expected})
-		}
+func tooFew(n uint64) string {
+	if n == 0 {
+		return "not enough data: no key came back"
 	}
-	if len(curve) < 2 {
-		return nil
-	}
-	line, err := plotter.NewLine(curve)
-	if err != nil {
-		return err
-	}
-	line.Width = vg.Points(1.5)
-	p.Add(line)
-	p.Legend.Add("expected of genuine keys: Binomial(64, 1/2)", line)
-	return nil
+	return fmt.Sprintf("not enough data: %s, a figure needs %d", count(int(n), "key"), keys.MinKeys)
 }
 
-func addVerdicts(p *plot.Plot, byVerdict map[string]keys.Histogram) error {
-	for _, verdict := range verdicts {
-		var xys plotter.XYs
-		for weight, n := range byVerdict[verdict.name] {
-			if n > 0 {
-				xys = append(xys, plotter.XY{X: float64(weight), Y: float64(n)})
-			}
-		}
-		if len(xys) == 0 {
-			continue
-		}
-		marks, err := plotter.NewScatter(xys)
-		if err != nil {
-			return err
-		}
-		marks.GlyphStyle = draw.GlyphStyle{Color: verdict.color, Radius: vg.Points(2.8), Shape: verdict.shape}
-		p.Add(marks)
-		p.Legend.Add("verdict "+verdict.name, marks)
+// observed is the histogram that was tested.
+func observed(test *keys.WeightTest) (h keys.Histogram) {
+	for i, w := range test.Weights {
+		h[i] = w.Observed
 	}
-	return nil
+	return h
 }
 
-func addOutlierLabels(p *plot.Plot, test keys.WeightTest) error {
-	var labels plotter.XYLabels
-	for _, weight := range test.Outliers() {
-		labels.XYs = append(labels.XYs, top(weight))
-		labels.Labels = append(labels.Labels, fmt.Sprintf("weight %d: %s keys, p %s",
-			weight.Weight, grouped(weight.Observed), keys.FormatP(weight.P)))
-	}
-	if len(labels.XYs) == 0 {
-		return nil
-	}
-	l, err := plotter.NewLabels(labels)
-	if err != nil {
-		return err
-	}
-	labelFont := font.From(plot.DefaultFont, vg.Points(8))
-	labelFont.Variant = fontVariant
-	for i := range l.TextStyle {
-		l.TextStyle[i].Rotation = math.Pi / 2
-		l.TextStyle[i].YAlign = text.YCenter
-		l.TextStyle[i].Font = labelFont
-	}
-	l.Offset = vg.Point{Y: vg.Points(5)}
-	p.Add(l)
-	return nil
-}
-
-func write(w io.Writer, format string, p *plot.Plot) error {
-	const width, height, margin = 900, 480, 10
-	figure, err := draw.NewFormattedCanvas(width, height, format)
-	if err != nil {
-		return err
-	}
-	canvas := draw.New(figure)
-	canvas.FillPolygon(color.White, []vg.Point{{}, {X: width}, {X: width, Y: height}, {Y: height}})
-	p.Draw(draw.Crop(canvas, margin, -margin, margin, -margin))
-	_, err = figure.WriteTo(w)
-	return err
-}
-
-// bars stand on the axis wherever it begins; gonum's own begin at zero, which a logarithm has not.
-type bars struct {
-	xys   plotter.XYs
-	color color.Color
-}
-
-// Plot implements plot.Plotter.
-func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
-	x, y := p.Transforms(&c)
-	for _, at := range b.xys {
-		left, right := x(at.X-0.4), x(at.X+0.4)
-		c.FillPolygon(b.color, []vg.Point{
-			{X: left, Y: c.Min.Y}, {X: left, Y: y(at.Y)}, {X: right, Y: y(at.Y)}, {X: right, Y: c.Min.Y},
-		})
-	}
-}
-
-// Thumbnail implements plot.Thumbnailer.
-func (b bars) Thumbnail(c *draw.Canvas) {
-	c.FillPolygon(b.color, []vg.Point{c.Min, {X: c.Min.X, Y: c.Max.Y}, c.Max, {X: c.Max.X, Y: c.Min.Y}})
-}
-
-// diamond is a mark that gonum lacks.
-type diamond struct{}
-
-// DrawGlyph implements draw.GlyphDrawer.
-func (diamond) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
-	r := style.Radius
-	c.FillPolygon(style.Color, []vg.Point{
-		{X: at.X - r, Y: at.Y}, {X: at.X, Y: at.Y + r}, {X: at.X + r, Y: at.Y}, {X: at.X, Y: at.Y - r},
-	})
-}
-
-func weightTicks(_, _ float64) (ticks []plot.Tick) {
-	for weight := 0; weight <= keys.Bits; weight++ {
-		t := plot.Tick{Value: float64(weight)}
-		if weight%8 == 0 {
-			t.Label = strconv.Itoa(weight)
-		}
-		ticks = append(ticks, t)
-	}
-	return ticks
-}
-
-func countTicks(_, highest float64) (ticks []plot.Tick) {
-	for decade := uint64(1); float64(decade) <= highest; decade *= 10 {
-		ticks = append(ticks, plot.Tick{Value: float64(decade), Label: grouped(decade)})
-		for i := uint64(2); i < 10 && float64(i*decade) <= highest; i++ {
-			ticks = append(ticks, plot.Tick{Value: float64(i * decade)})
-		}
-	}
-	return ticks
-}
-
-// grouped writes a count with a comma before each three digits.
-func grouped(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+// rounded writes an estimated count.
+func rounded(n float64) string { return grouped(uint64(math.Round(max(0, n)))) }
