@@ -12,7 +12,7 @@ include zmap-module/module.mk
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (a minute)
@@ -30,6 +30,7 @@ lint: tools-lint check-format-module ## formatting, vet, staticcheck, shellcheck
 	go run $(STATICCHECK) ./...
 	shellcheck scripts/*.sh .ci/run zmap-module/zmap-mptcp zmap-module/*/*.sh
 	go run ./scripts/tables-page | diff -u docs/tables.md - || { echo "run make docs"; exit 1; }
+	go run ./scripts/statistics | diff -u docs/statistics.md - || { echo "run make docs"; exit 1; }
 
 .PHONY: build
 build: tools-build bin/mpcensus bin/zmap-mptcp bin/mptcp.so ## bin/mpcensus, bin/zmap-mptcp and bin/mptcp.so
@@ -56,13 +57,26 @@ test-faults: tools-test .venv/ready build ## the long form of the fault tests: 4
 bench-ingest: .venv/ready build ## speed, memory and file size of ingest beside DuckDB's
 	go run ./scripts/bench-ingest bin/mpcensus
 
+.PHONY: bench-enrich
+bench-enrich: build ## 74 million look-ups of AS and country, and enrich as a whole
+	go run ./scripts/bench-enrich bin/mpcensus
+
+.PHONY: bench-report
+bench-report: build ## time and memory of the report over 48 million hosts (takes 10 GB of disk)
+	go run ./scripts/bench-report bin/mpcensus
+
+.PHONY: notebooks
+notebooks: .venv/ready build ## run the notebooks on a small simulated dataset
+	scripts/notebooks.sh
+
 .PHONY: bench-probe
 bench-probe: tools-bench-probe bin/mptcp.so $(ZM_BENCH_PROGRAMS) ## speed of the probe module beside ZMap's own tcp_synscan
 	zmap-module/bench/bench_probe.sh bin $(ZM_BENCH)
 
 .PHONY: docs
-docs: ## regenerate docs/tables.md from schemas/tables.yaml
+docs: ## regenerate docs/tables.md from schemas/tables.yaml, and docs/statistics.md by simulation (a minute)
 	go run ./scripts/tables-page > docs/tables.md
+	go run ./scripts/statistics > docs/statistics.md
 
 .PHONY: format
 format: format-module ## format Go and C sources
@@ -79,7 +93,7 @@ tools-build:
 tools-demo: tools-build
 	@scripts/install-packages.sh zmap nftables util-linux
 tools-test: tools-demo
-	@scripts/install-packages.sh tshark tcpdump iproute2 zstd xxhash
+	@scripts/install-packages.sh tshark tcpdump iproute2 zstd xxhash chromium
 tools-venv:
 	@scripts/install-packages.sh python3-venv
 tools-lint: tools-build

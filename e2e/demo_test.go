@@ -15,10 +15,11 @@ func TestDemo(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "demo")
 	printed := mustRun(t, "../scripts/demo.sh", out)
 
-	line := regexp.MustCompile(`(?m)^demo: targets (\d+), replies sent (\d+), rows (\d+), verdicts checked (\d+), wrong (\d+), treatments checked (\d+), wrong (\d+)\n\z`)
+	line := regexp.MustCompile(`(?m)^demo: targets (\d+), replies sent (\d+), rows (\d+), verdicts checked (\d+), wrong (\d+), treatments checked (\d+), wrong (\d+)$`)
 	sums := line.FindStringSubmatch(printed)
-	if sums == nil {
-		t.Fatalf("the demo's last line is not what the README promises:\n%s", printed)
+	report := filepath.Join(out, "report")
+	if sums == nil || !strings.HasSuffix(printed, "\nreport: "+filepath.Join(report, "index.html")+"\n") {
+		t.Fatalf("the demo's last lines are not what the README promises:\n%s", printed)
 	}
 	targets, sent, rows, wrong := number(t, sums[1]), number(t, sums[2]), number(t, sums[3]), number(t, sums[5])
 	if targets != 65536+4+16384+4 {
@@ -35,7 +36,7 @@ func TestDemo(t *testing.T) {
 	}
 
 	checkReadme(t, printed)
-	checkFigures(t, filepath.Join(out, "figures"))
+	checkFigures(t, filepath.Join(report, "figures"))
 }
 
 // checkFigures looks at what a person would see missing: no figure for v0 and v1 of a family, or an empty one.

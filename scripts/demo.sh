@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The main job from end to end: brings the lab up, scans its port 443 over IPv4 and IPv6 with plain, v0,
-# v1 and canary probes by the real ZMap, classifies, draws, and compares every verdict with what the lab
-# knows to be true.
-# Usage: scripts/demo.sh DIR. DIR is made anew and keeps the dataset, the truth and the figures.
+# v1 and canary probes by the real ZMap, adds a simulated past of eleven months, classifies, compares every
+# verdict with what the lab knows to be true, and writes the report.
+# Usage: scripts/demo.sh DIR. DIR is made anew and keeps the dataset, the truth and the report.
 set -euo pipefail
 
 out=$1
@@ -26,7 +26,16 @@ campaign() {
 campaign 198.18.0.0/16 198.19.0.1 198.19.0.2 198.19.0.3 198.19.0.4
 campaign --targets "$out/hitlist.txt"
 
+# The same hosts in the months before, with what came, went and came back.
+"$mpcensus" lab history --out "$out/history" --port 443 --months 11 --last "$(date -u -d "$(date -u +%Y-%m-15) -1 month" +%F)"
+"$mpcensus" ingest --dataset "$out/census" "$out/history/*.json.zst"
+"$mpcensus" lab networks --out "$out/networks"
+"$mpcensus" enrich --dataset "$out/census" --date "$(date -u +%F)" \
+	--asn "$out/networks/asn-ipv4.csv" --asn "$out/networks/asn-ipv6.csv" \
+	--country "$out/networks/country-ipv4.csv" --country "$out/networks/country-ipv6.csv"
+
 "$mpcensus" classify --dataset "$out/census"
-"$mpcensus" report --dataset "$out/census" --out "$out/figures"
+"$mpcensus" dataset views --dataset "$out/census"
 "$mpcensus" lab truth --out "$out/truth.parquet"
 "$mpcensus" lab check --dir "$out/lab" --dataset "$out/census" --truth "$out/truth.parquet" | sed '$ s/^/demo: /'
+"$mpcensus" report --dataset "$out/census" --out "$out/report"

@@ -86,12 +86,16 @@ func newApp() *cli.App {
 			ingestCommand(),
 			datasetCommand(),
 			classifyCommand(),
+			enrichCommand(),
+			queryCommand(),
 			reportCommand(),
 			labCommand(),
 			doctorCommand(),
 		},
 		HideHelpCommand: true,
 		Action:          noSuchCommand,
+		// A comma may be in the name of a file.
+		DisableSliceFlagSeparator: true,
 		// main prints errors, once and as one line.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   usageError,
