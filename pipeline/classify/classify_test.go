@@ -413,7 +413,7 @@ func TestNetworkWithConstantHalf(t *testing.T) {
 			t.Errorf("key %016x: %v", *r.key, h)
 		}
 	}
-	if !slices.ContainsFunc(result.Findings, func(f keys.Finding) bool { return f.Group == "AS64500" && len(f.Suspects) == 30 }) {
+	if !slices.ContainsFunc(result.Findings, func(f keys.Finding) bool { return f.Group == "the scan" && len(f.Suspects) == 30 }) {
 		t.Errorf("findings %+v", result.Findings)
 	}
 	if result.Judged.Keys != 270 {

@@ -166,7 +166,8 @@ DROP TABLE deciding;
 -- The keys that are left, with the groups that they are in: what one box answers for is found in one
 -- network, what boxes of one make answer for in the whole scan.
 CREATE OR REPLACE TEMP TABLE grouped AS
-SELECT unnest([prefix(saddr), 'AS' || asn, getvariable('whole_scan')]) AS name, saddr, sender_key
+SELECT unnest(['scan', 'as', 'prefix']) AS kind, unnest([getvariable('whole_scan'), 'AS' || asn, prefix(saddr)]) AS name,
+       saddr, sender_key
 FROM evidence
 LEFT JOIN known_networks ON known_networks.network = network(saddr)
 WHERE verdict IS NULL;
@@ -175,9 +176,14 @@ WHERE verdict IS NULL;
 CREATE OR REPLACE TEMP TABLE findings (name VARCHAR, sender_key UBIGINT, reason VARCHAR);
 
 CREATE OR REPLACE TEMP VIEW found AS
-SELECT saddr, list(DISTINCT reason ORDER BY reason) AS findings, bool_or(findings.sender_key IS NOT NULL) AS suspect
-FROM grouped JOIN findings ON grouped.name = findings.name AND grouped.sender_key = coalesce(findings.sender_key, grouped.sender_key)
-GROUP BY ALL;
+SELECT saddr, against IS NOT NULL AS suspect, coalesce(against, about) AS findings -- what condemns says enough
+FROM (
+    SELECT saddr,
+           list(DISTINCT reason ORDER BY reason) FILTER (findings.sender_key IS NOT NULL) AS against,
+           list(DISTINCT reason ORDER BY reason) FILTER (findings.sender_key IS NULL) AS about
+    FROM grouped JOIN findings ON grouped.name = findings.name AND grouped.sender_key = coalesce(findings.sender_key, grouped.sender_key)
+    GROUP BY ALL
+);
 
 -- By weight are judged the keys that no group condemns: they would add to an excess, and so to the
 -- suspicion of genuine keys of that weight.

@@ -138,34 +138,36 @@ func model(scan Scan, all map[Scan][]reply) (hosts []host) {
 		reasons []string
 	}
 	verdicts := make(map[string]verdict)
-	members := make(map[string][]string) // of each network: targets
 	for saddr, r := range decides {
 		v, reasons := judge(r)
 		verdicts[saddr] = verdict{v, reasons}
-		if v == "" {
-			for _, name := range networksOf(saddr) {
+	}
+	against, about := make(map[string][]string), make(map[string][]string) // reasons by target
+	for kind := range 3 {
+		members := make(map[string][]string) // of each group: targets that nothing speaks against so far
+		for saddr, v := range verdicts {
+			if name := groupsOf(saddr)[kind]; v.verdict == "" && against[saddr] == nil && name != "" {
 				members[name] = append(members[name], saddr)
 			}
 		}
-	}
-	var groups []keys.Group
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		group := keys.Group{Name: name}
-		for _, saddr := range members[name] {
-			group.Keys = append(group.Keys, *decides[saddr].key)
+		var groups []keys.Group
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			group := keys.Group{Name: name}
+			for _, saddr := range members[name] {
+				group.Keys = append(group.Keys, *decides[saddr].key)
+			}
+			slices.Sort(group.Keys)
+			groups = append(groups, group)
 		}
-		slices.Sort(group.Keys)
-		groups = append(groups, group)
-	}
-	against, about := make(map[string][]string), make(map[string][]string) // reasons by target
-	for _, f := range keys.TestGroups(slices.Values(groups), keys.FDR) {
-		for _, saddr := range members[f.Group] {
-			switch {
-			case f.Suspects == nil && f.Group == "the scan":
-			case f.Suspects == nil:
-				about[saddr] = append(about[saddr], f.Reason)
-			case slices.Contains(f.Suspects, *decides[saddr].key):
-				against[saddr] = append(against[saddr], f.Reason)
+		for _, f := range keys.TestGroups(slices.Values(groups), keys.FDR/3) {
+			for _, saddr := range members[f.Group] {
+				switch {
+				case f.Suspects == nil && f.Group == "the scan":
+				case f.Suspects == nil:
+					about[saddr] = append(about[saddr], f.Reason)
+				case slices.Contains(f.Suspects, *decides[saddr].key):
+					against[saddr] = append(against[saddr], f.Reason)
+				}
 			}
 		}
 	}
@@ -180,7 +182,10 @@ func model(scan Scan, all map[Scan][]reply) (hosts []host) {
 	for saddr, r := range decides {
 		verdict, reasons := verdicts[saddr].verdict, verdicts[saddr].reasons
 		excess := -1.0
-		found := append(against[saddr], about[saddr]...)
+		found := against[saddr]
+		if found == nil {
+			found = about[saddr]
+		}
 		slices.Sort(found)
 		switch {
 		case verdict != "":
@@ -328,22 +333,22 @@ func networkOf(saddr string) (asn int, name, country string) {
 	return -1, "", ""
 }
 
-// networksOf are the groups that an address is in.
-func networksOf(saddr string) []string {
+// groupsOf are the groups that an address is in: the scan, its AS (empty if not known) and its prefix.
+func groupsOf(saddr string) [3]string {
+	groups := [3]string{0: "the scan"}
+	if asn, _, _ := networkOf(saddr); asn >= 0 {
+		groups[1] = fmt.Sprint("AS", asn)
+	}
 	a := netip.MustParseAddr(saddr)
-	var names []string
 	if a.Is4() {
 		b := a.As4()
-		names = append(names, fmt.Sprintf("%d.%d.%d.0/24", b[0], b[1], b[2]))
+		groups[2] = fmt.Sprintf("%d.%d.%d.0/24", b[0], b[1], b[2])
 	} else {
 		b := a.As16()
 		clear(b[6:])
-		names = append(names, netip.AddrFrom16(b).String()+"/48")
+		groups[2] = netip.AddrFrom16(b).String() + "/48"
 	}
-	if asn, _, _ := networkOf(saddr); asn >= 0 {
-		names = append(names, fmt.Sprint("AS", asn))
-	}
-	return append(names, "the scan")
+	return groups
 }
 
 // randomReplies draws from pools small enough that keys, targets and times collide, the keys also with
