@@ -102,26 +102,27 @@ func naiveAtLeast(least int, chances []float64) float64 {
 	return chances[0]*naiveAtLeast(least-1, chances[1:]) + (1-chances[0])*naiveAtLeast(least, chances[1:])
 }
 
+// naiveSuspects goes down from those with most features, and takes in who is added where hardly any of
+// these is genuine.
 func naiveSuspects(keys []uint64, features func(uint64) int, chances []float64, q float64) ([]uint64, float64) {
-	var best []uint64
-	most, bestChance := 0.0, 0.0
-	for enough := range len(chances) {
+	var taken []uint64
+	takenChance := 0.0
+	for enough := len(chances); enough >= 1; enough-- {
 		var found []uint64
-		all := 0.0
 		for _, key := range keys {
-			if features(key) > enough {
+			if features(key) >= enough {
 				found = append(found, key)
-				all++
 			}
 		}
-		chance := naiveAtLeast(enough+1, chances)
-		genuine := (float64(len(keys)) - all) / (1 - chance) * chance
-		if bad := all - genuine; chance <= q && genuine <= q*all && bad-genuine > most {
-			best, most, bestChance = found, bad-genuine, chance
+		chance := naiveAtLeast(enough, chances)
+		others := float64(len(keys) - len(found))
+		genuine := others / (1 - chance) * (chance - takenChance)
+		if added := float64(len(found) - len(taken)); chance <= q && added > 0 && genuine <= q*added {
+			taken, takenChance = found, chance
 		}
 	}
-	slices.Sort(best)
-	return slices.Compact(best), bestChance
+	slices.Sort(taken)
+	return slices.Compact(taken), takenChance
 }
 
 type naiveHypothesis struct {
@@ -591,6 +592,28 @@ func TestSuspectsAreHardlyGenuine(t *testing.T) {
 		}
 		if got, _ := suspects(keys, feature, []float64{0.01}, 0.01); len(got) != want {
 			t.Errorf("beside %d others: %d suspects, want %d", others, len(got), want)
+		}
+	}
+}
+
+// Where 15 keys of 150 have four features and one has two, that one may well be genuine; twenty such keys are not.
+func TestSuspectsCarryNobodyAlong(t *testing.T) {
+	for withTwo, want := range map[uint64]int{1: 15, 20: 35} {
+		var keys []uint64
+		for i := range uint64(150) {
+			keys = append(keys, i)
+		}
+		features := func(key uint64) int {
+			switch {
+			case key < 15:
+				return 4
+			case key < 15+withTwo:
+				return 2
+			}
+			return 0
+		}
+		if got, _ := suspects(keys, features, slices.Repeat([]float64{1. / 256}, 12), 0.01); len(got) != want {
+			t.Errorf("with %d keys of two features: %d suspects, want %d", withTwo, len(got), want)
 		}
 	}
 }

@@ -3,11 +3,11 @@ package keys
 import "slices"
 
 // suspects are the keys, of those of a group in order, that have so many of the features found in it that
-// the finding speaks against each of them: of the suspects, at most a share q is expected to be genuine, and
-// a genuine key is one of them with chance at most q. Where several numbers of features would do, it is the
-// one that tells bad from genuine best; where none does, there are no suspects. One constant byte in 40 of
-// 43 keys is enough (chance 1/256). In 15 of 150, of four constant bytes each is not, but any two are
-// (chance 1/11,000).
+// the finding speaks against each of them: a genuine key is one of them with chance at most q, and of the
+// suspects, at most a share q is expected to be genuine: of all, and of those added by asking for fewer
+// features, whom the others must not carry along. Nil when there are none. One constant byte in 40 of 43
+// keys is enough (chance 1/256). In 15 of 150, of four constant bytes each is not, but any two are
+// (chance 1/11,000); where all 15 have all four, a key with two is no suspect, as it may well be genuine.
 //
 // Genuine keys have feature i with chance chances[i], one independent of another. Their number is
 // estimated from the keys that are no suspects, which no excess can raise. The chance returned is that of
@@ -21,17 +21,14 @@ func suspects(keys []uint64, features func(key uint64) int, chances []float64, q
 		having[i] += having[i+1]
 	}
 
-	enough, most := 0, 0.0 // the number of features, and by how many bad suspects outnumber genuine ones
-	byChance := atLeast(chances)
-	for i := 1; i <= len(chances); i++ {
-		genuine := float64(len(keys)-having[i]) * byChance[i] / (1 - byChance[i])
-		all := float64(having[i])
-		if byChance[i] <= q && genuine <= q*all && all-2*genuine > most {
-			enough, most = i, all-2*genuine
+	byChance := atLeast(append(chances, 0))
+	enough := len(chances) + 1 // nobody has so many
+	for i := len(chances); i > 0 && byChance[i] <= q; i-- {
+		added := float64(having[i] - having[enough])
+		genuine := float64(len(keys)-having[i]) * (byChance[i] - byChance[enough]) / (1 - byChance[i])
+		if added > 0 && genuine <= q*added {
+			enough = i
 		}
-	}
-	if enough == 0 {
-		return nil, 0
 	}
 	for _, key := range keys {
 		if features(key) >= enough {
