@@ -35,25 +35,54 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%d of %d treatments are wrong", wrong, checked)
 	}
 
-	checkReadme(t, printed)
+	checkReadme(t, strings.ReplaceAll(printed, out, "demo-out"))
 	checkFigures(t, filepath.Join(report, "figures"))
+	checkReport(t, report)
+}
+
+// checkReport opens the page in a browser, and looks for tables without rows: the demo's dataset has something
+// for each.
+func checkReport(t *testing.T, dir string) {
+	require(t, "chromium")
+	mustRun(t, "go", "run", "../scripts/page-check", filepath.Join(dir, "index.html"))
+	tables, err := filepath.Glob(filepath.Join(dir, "tables", "*.csv"))
+	if err != nil || len(tables) < 14 {
+		t.Errorf("tables: %q, %v", tables, err)
+	}
+	for _, table := range tables {
+		text, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows := strings.Count(string(text), "\n") - 1; rows < 4 {
+			t.Errorf("%s has %d rows", filepath.Base(table), rows)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(page), "not enough data") {
+		t.Error("a part of the report says that there is not enough data")
+	}
 }
 
 // checkFigures looks at what a person would see missing: no figure for v0 and v1 of a family, or an empty one.
 func checkFigures(t *testing.T, dir string) {
 	for _, scan := range []string{"ipv4-443-v0", "ipv4-443-v1", "ipv6-443-v0", "ipv6-443-v1"} {
 		paths, err := filepath.Glob(filepath.Join(dir, "hamming-*-"+scan+".png"))
-		if err != nil || len(paths) != 1 {
-			t.Fatalf("Hamming plots of %s: %v, %v", scan, paths, err)
+		if err != nil || len(paths) != 12 {
+			t.Fatalf("Hamming plots of %s, one a month: %v, %v", scan, paths, err)
 		}
-		file, err := os.Open(paths[0])
+		newest := paths[len(paths)-1]
+		file, err := os.Open(newest)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
 		image, err := png.Decode(file)
 		if err != nil {
-			t.Fatalf("%s: %v", paths[0], err)
+			t.Fatalf("%s: %v", newest, err)
 		}
 		colours := map[[3]uint32]bool{}
 		for y := image.Bounds().Min.Y; y < image.Bounds().Max.Y; y += 3 {
@@ -63,7 +92,7 @@ func checkFigures(t *testing.T, dir string) {
 			}
 		}
 		if len(colours) < 5 {
-			t.Errorf("%s has %d colours: is anything drawn?", paths[0], len(colours))
+			t.Errorf("%s has %d colours: is anything drawn?", newest, len(colours))
 		}
 	}
 }

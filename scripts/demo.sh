@@ -2,7 +2,8 @@
 # The main job from end to end: brings the lab up, scans its port 443 over IPv4 and IPv6 with plain, v0,
 # v1 and canary probes by the real ZMap, adds a simulated past of eleven months, classifies, compares every
 # verdict with what the lab knows to be true, and writes the report.
-# Usage: scripts/demo.sh DIR. DIR is made anew and keeps the dataset, the truth and the report.
+# Usage: scripts/demo.sh DIR. DIR is made anew and keeps the dataset, the truth, the report,
+# and what ingest and classify print for each scan.
 set -euo pipefail
 
 out=$1
@@ -28,13 +29,13 @@ campaign --targets "$out/hitlist.txt"
 
 # The same hosts in the months before, with what came, went and came back.
 "$mpcensus" lab history --out "$out/history" --port 443 --months 11 --last "$(date -u -d "$(date -u +%Y-%m-15) -1 month" +%F)"
-"$mpcensus" ingest --dataset "$out/census" "$out/history/*.json.zst"
+"$mpcensus" ingest --dataset "$out/census" "$out/history/*.json.zst" > "$out/ingest.txt"
 "$mpcensus" lab networks --out "$out/networks"
 "$mpcensus" enrich --dataset "$out/census" --date "$(date -u +%F)" \
 	--asn "$out/networks/asn-ipv4.csv" --asn "$out/networks/asn-ipv6.csv" \
 	--country "$out/networks/country-ipv4.csv" --country "$out/networks/country-ipv6.csv"
 
-"$mpcensus" classify --dataset "$out/census"
+"$mpcensus" classify --dataset "$out/census" > "$out/classify.txt"
 "$mpcensus" dataset views --dataset "$out/census"
 "$mpcensus" lab truth --out "$out/truth.parquet"
 "$mpcensus" lab check --dir "$out/lab" --dataset "$out/census" --truth "$out/truth.parquet" | sed '$ s/^/demo: /'
