@@ -19,8 +19,8 @@
 //
 // # Which test speaks first
 //
-// What is certain of a reply or key by itself; then what keys of one prefix, AS or scan have in common;
-// then their weights, of the keys that are left.
+// What is certain of a reply or key by itself; then what keys have in common in the scan, of those left in
+// one AS, of those left in one prefix; then the weights of those left.
 //
 // # What hangs together
 //

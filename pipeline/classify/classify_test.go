@@ -357,6 +357,7 @@ func TestRepeatedKey(t *testing.T) {
 	potential := "potential: key-plausible: weight 38"
 	nextMonth := Scan{"20261223T090000Z-ipv4-443-v1", dataset.Partition{Date: "2026-12-23", Family: "ipv4", Port: 443, Probe: "v1"}}
 	otherPort := Scan{"20261123T090000Z-ipv4-80-v1", dataset.Partition{Date: "2026-11-23", Family: "ipv4", Port: 80, Probe: "v1"}}
+	nextHour := Scan{"20261123T100000Z-ipv4-443-v1", scanV1.Partition} // a part of scanV1, ingested by itself
 	other := capableV1("198.18.0.1", 0x0159_265f_1234_7c15)
 	for name, test := range map[string]struct {
 		scan   Scan // beside scanV1, in which 198.18.0.1 sent the key
@@ -370,12 +371,14 @@ func TestRepeatedKey(t *testing.T) {
 		"two targets, two dates":      {nextMonth, []reply{capableV1("198.18.0.2", key)}, "implausible: repeated-key: 2 targets, 2 scans"},
 		"in answer to a plain probe":  {scanPlain, []reply{capableV1("198.18.0.1", key)}, "implausible: repeated-key: 1 target, 2 scans"},
 		"in a reply that decides not": {nextMonth, []reply{other.at(1), capableV1("198.18.0.2", 1).at(1), capableV1("198.18.0.2", key).at(2)}, "implausible: repeated-key: 2 targets, 2 scans"},
+		"the same packet":             {nextHour, []reply{capableV1("198.18.0.1", key).at(7)}, potential},
+		"the same time, other target": {nextHour, []reply{capableV1("198.18.0.2", key).at(7)}, "implausible: repeated-key: 2 targets, 2 scans"},
 		"ours, sent to others":        {scanV0, []reply{capableV0("198.18.0.2", key, key), capableV0("198.18.0.3", key, key)}, potential},
 		"in an RST":                   {nextMonth, []reply{func() reply { r := capableV1("198.18.0.2", key); r.classification = "rst"; return r }()}, potential},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			addScan(t, dir, scanV1, []reply{capableV1("198.18.0.1", key), capableV1("198.18.0.1", key)})
+			addScan(t, dir, scanV1, []reply{capableV1("198.18.0.1", key).at(3), capableV1("198.18.0.1", key).at(7)})
 			addScan(t, dir, test.scan, test.second)
 			classify(t, dir, scanV1)
 			h := readHosts(t, dir, scanV1)[0]
@@ -418,6 +421,28 @@ func TestNetworkWithConstantHalf(t *testing.T) {
 	}
 	if result.Judged.Keys != 270 {
 		t.Errorf("%d keys judged by weight, want the 270 that are left", result.Judged.Keys)
+	}
+}
+
+// The least that speaks against single keys: a byte that most keys of a network have in common, and 1 of 256
+// genuine ones. What is left over for each kind of group must not be less than that.
+func TestNetworkWithConstantByte(t *testing.T) {
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 43))
+	var replies []reply
+	for i := range 43 {
+		key := rng.Uint64() &^ 0xff // no genuine one has the box's byte
+		if i >= 3 {
+			key |= 0x5a
+		}
+		replies = append(replies, capableV1(netip.AddrFrom4([4]byte{198, 18, 1, byte(i)}).String(), key))
+	}
+	addScan(t, dir, scanV1, replies)
+	classify(t, dir, scanV1)
+	for i, h := range readHosts(t, dir, scanV1) {
+		if boxed := h.verdict == "implausible"; boxed != (i >= 3) {
+			t.Errorf("host %d: %v", i, h)
+		}
 	}
 }
 

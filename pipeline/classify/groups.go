@@ -19,7 +19,7 @@ const wholeScan = "the scan"
 var kindsOfGroups = []string{"scan", "as", "prefix"}
 
 // testGroups tests the keys of the whole scan, then of each network that has enough of them, and fills the
-// table findings. Each kind of group has the same share of the false-discovery rate.
+// table findings.
 func (c *Classifier) testGroups(ctx context.Context) (all []keys.Finding, err error) {
 	for _, kind := range kindsOfGroups {
 		findings, err := c.testKind(ctx, kind)
@@ -48,8 +48,7 @@ func (c *Classifier) testKind(ctx context.Context, kind string) ([]keys.Finding,
 	}
 	defer rows.Close()
 	var scanErr error
-	findings := keys.TestGroups(func(yield func(keys.Group) bool) { scanErr = eachGroup(rows, yield) },
-		keys.FDR/float64(len(kindsOfGroups)))
+	findings := keys.TestGroups(func(yield func(keys.Group) bool) { scanErr = eachGroup(rows, yield) }, keys.GroupFDR)
 	return findings, errors.Join(scanErr, rows.Err())
 }
 

@@ -159,7 +159,7 @@ func model(scan Scan, all map[Scan][]reply) (hosts []host) {
 			slices.Sort(group.Keys)
 			groups = append(groups, group)
 		}
-		for _, f := range keys.TestGroups(slices.Values(groups), keys.FDR/3) {
+		for _, f := range keys.TestGroups(slices.Values(groups), keys.GroupFDR) {
 			for _, saddr := range members[f.Group] {
 				switch {
 				case f.Suspects == nil && f.Group == "the scan":
@@ -266,15 +266,31 @@ func mostKeys(saddr string, replies []reply) int {
 
 // repetition is the reason that a key gives which came from elsewhere too.
 func repetition(key uint64, all map[Scan][]reply) string {
+	first := make(map[string]string) // of a packet: the first scan that has it
 	targets, scans, pairs := make(map[string]bool), make(map[string]bool), make(map[string]bool)
-	for scan, replies := range all {
-		for _, r := range replies {
-			if k := strange(r); k != nil && *k == key {
-				target := fmt.Sprint(r.saddr, " ", scan.Port)
-				targets[target], scans[scan.ID], pairs[target+scan.ID] = true, true, true
+	each := func(f func(scan Scan, target, packet string)) {
+		for scan, replies := range all {
+			for _, r := range replies {
+				if k := strange(r); k != nil && *k == key {
+					target := fmt.Sprint(r.saddr, " ", scan.Port)
+					packet := fmt.Sprint(target, " ", r.time)
+					if r.time < 0 { // not known
+						packet += scan.ID
+					}
+					f(scan, target, packet)
+				}
 			}
 		}
 	}
+	each(func(scan Scan, _, packet string) {
+		if id, ok := first[packet]; !ok || scan.ID < id {
+			first[packet] = scan.ID
+		}
+	})
+	each(func(_ Scan, target, packet string) {
+		id := first[packet]
+		targets[target], scans[id], pairs[target+id] = true, true, true
+	})
 	if len(pairs) < 2 {
 		return ""
 	}

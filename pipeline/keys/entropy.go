@@ -12,6 +12,14 @@ import (
 // A bit that all keys share takes 16 keys, in a single group.
 const MinGroup = 5
 
+// GroupFDR is the rate q of [TestGroups] where a key is in three groups, each of another kind: the whole
+// scan, an AS, a prefix. They are tested one kind after the other, each on the keys that are left, so that of
+// all suspects, too, at most this share is expected to be genuine. A third of [FDR] would keep the chance of a
+// genuine key to be one below FDR in any case, but is less than 1/256: one constant byte would then
+// speak against nobody, whatever the share of the keys that have it. Half of it keeps below FDR by simulation:
+// no contamination spends the whole chance in more than one kind (docs/statistics.md).
+const GroupFDR = FDR / 2
+
 // Group is the keys of the hosts of one prefix or AS, in one scan, that passed all tests on single
 // keys.
 type Group struct {

@@ -58,7 +58,7 @@ func TestNotEnoughData(t *testing.T) {
 	broken.broken = true
 
 	const few, oneMonth, onePair, oneDate = "Not enough data: in no scan did as many as", "Not enough data: all scans are of one month.",
-		"Not enough data: no date, family and port has both", "Not enough data: no family, port and probe was scanned completely on two dates"
+		"Not enough data: no date, family and port has both", "Not enough data: no family, port and probe has two complete dates"
 	for _, test := range []struct {
 		name  string
 		scan  testScan

@@ -13,8 +13,9 @@ import (
 //
 // A dataset.Partition is a date, family, port and probe. Mostly one scan has it; where several have
 // (shards of one scan, or one that was made again), a target counts once, with the verdict that stands
-// first in classify.Verdicts. The latest scans are the complete v0 and v1 scans of the newest date that
-// has one, of each family and port.
+// first in classify.Verdicts. It is complete when all of these scans are: what view history goes by, too.
+// The latest scans are the v0 and v1 scans of the newest date that has a complete partition of them, of
+// each family and port.
 type Census struct {
 	Scans    int      // in the dataset
 	Dates    []string // YYYY-MM-DD, oldest first
@@ -101,7 +102,7 @@ type Presence struct {
 	Family  string
 	Port    uint16
 	Probe   string
-	Scanned int     // dates with a complete scan
+	Scanned int     // complete dates
 	Seen    []int64 // Seen[i]: targets potential on i+1 dates; as long as Scanned
 }
 

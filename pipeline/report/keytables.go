@@ -22,7 +22,7 @@ func (r *reader) outliers() {
 			{Name: "excess", Unit: "keys", Meaning: "Keys that genuine ones do not explain."},
 			{Name: "excess_low", Unit: "keys", Meaning: "Lower end of its interval."},
 			{Name: "excess_high", Unit: "keys", Meaning: "Upper end of its interval."},
-			{Name: "condemned", Meaning: "yes: the weight speaks against every host that has it."},
+			{Name: "condemned", Meaning: "yes: by its weight alone, hardly any of these keys is genuine. A verdict by weight comes from the keys alone that no other test decided: a host can be potential here."},
 			{Name: "verdict", Meaning: "The verdict that most of these hosts have, all tests taken together."},
 			{Name: "verdict_share", Share: true, Meaning: "Of these hosts, those with that verdict."},
 			{Name: "reason", Meaning: "The reason that most of the hosts with that verdict have; none for potential ones."}}),
@@ -121,9 +121,9 @@ func (r *reader) reuse() error {
 func (r *reader) presence() error {
 	t := Table{
 		Name: "presence", Title: "Hosts over time",
-		Note: "Targets that were potential on any date with a complete scan: on all such dates, on several, or once (transient hosts). One date tells nothing of that.",
+		Note: "Targets that were potential on any complete date, on which all scans of the family, port and probe are complete: on all such dates, on several, or once (transient hosts). One date tells nothing of that.",
 		Columns: []Column{familyColumn, portColumn, probeColumn,
-			{Name: "dates", Meaning: "Dates with a complete scan."},
+			{Name: "dates", Meaning: "Complete dates."},
 			{Name: "ever", Unit: "targets", Meaning: "Potential on any of them."},
 			{Name: "always", Unit: "targets", Meaning: "Potential on all of them."},
 			{Name: "always_share", Share: true, Meaning: "Of ever."},
@@ -131,7 +131,7 @@ func (r *reader) presence() error {
 			{Name: "sometimes_share", Share: true, Meaning: "Of ever."},
 			{Name: "once", Unit: "targets", Meaning: "Potential on one."},
 			{Name: "once_share", Share: true, Meaning: "Of ever."}},
-		Empty: "Not enough data: no family, port and probe was scanned completely on two dates and had a potential host.",
+		Empty: "Not enough data: no family, port and probe has two complete dates and a potential host.",
 	}
 	var at Presence
 	var seen, targets int64

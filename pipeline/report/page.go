@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +96,7 @@ func newPageTable(t *Table) pageTable {
 	for _, row := range t.Rows[:min(len(t.Rows), mostRows)] {
 		cells := make([]cell, len(row))
 		for i, value := range row {
-			cells[i] = cell{Text: cut(t.Columns[i].Text(value))}
+			cells[i] = cell{Text: cut(visible(t.Columns[i].Text(value)))}
 			switch {
 			case p.Heads[i].Numeric:
 				cells[i].Class = "n"
@@ -171,12 +172,14 @@ func plural(n int, noun string) string {
 func summary(tallies []Tally) ([]summaryRow, string) {
 	var rows []summaryRow
 	newest := newestTallies(tallies)
+	counted := make(map[string]int) // versions of a date, family and port
 	for _, version := range []string{"v0", "v1"} {
 		var responsive, capable, filtered, potential int64
 		scans := 0
 		for _, t := range newest {
 			if t.Probe == version {
 				scans++
+				counted[fmt.Sprint(t.Date, t.Family, t.Port)]++
 				responsive += t.Responsive()
 				capable += t.MPCapable()
 				filtered += t.Filtered()
@@ -190,7 +193,11 @@ func summary(tallies []Tally) ([]summaryRow, string) {
 			})
 		}
 	}
-	return rows, "Targets (address and port), added up over the newest complete scan of each family and port."
+	note := "Targets (address and port), added up over the newest complete scan of each family and port."
+	if len(rows) == 2 && slices.Contains(slices.Collect(maps.Values(counted)), 1) {
+		note += " These are not of the same dates, families and ports for v0 and v1: the two rows cannot be compared."
+	}
+	return rows, note
 }
 
 // sections are the page's chapters. Of each family, port and version the figures of the newest scan are

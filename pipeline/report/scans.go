@@ -66,7 +66,7 @@ func (r *reader) readScans() error {
 	}
 	c.Dates, c.Families, c.Ports = distinct(c.Dates), distinct(c.Families), distinct(c.Ports)
 	if incomplete > 0 {
-		c.Notes = append(c.Notes, fmt.Sprintf("%d of %d scans are incomplete: they broke off, and count fewer targets than there are. They stand in the tables of single scans, marked; months, presence and the latest scans leave them out.", incomplete, c.Scans))
+		c.Notes = append(c.Notes, fmt.Sprintf("%d of %d scans are incomplete: they broke off, and count fewer targets than there are. They stand in the tables of single scans and dates, marked; months, presence and the latest scans leave out their date for that family, port and probe.", incomplete, c.Scans))
 	}
 	return nil
 }

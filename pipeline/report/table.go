@@ -173,16 +173,19 @@ var markdownEscaper = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", `*`, `\*`, `_`, `\_`, `[`, `\[`, `]`, `\]`, `|`, `\|`, `~`, `\~`,
 	`<`, `&lt;`, `>`, `&gt;`, `&`, `&amp;`, `://`, `:&#47;&#47;`, `www.`, `www&#46;`)
 
-// markdownText makes text that shows as it is, in one line. Characters that cannot be seen, such as
-// those that turn the direction of writing, become U+FFFD.
-func markdownText(s string) string {
-	return markdownEscaper.Replace(strings.Map(func(r rune) rune {
+// markdownText makes text that shows as it is, in one line.
+func markdownText(s string) string { return markdownEscaper.Replace(visible(s)) }
+
+// visible is a text in one line. Characters that cannot be seen, such as those that turn the direction of
+// writing, become U+FFFD.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':
 			return ' '
-		case unicode.In(r, unicode.Cc, unicode.Cf):
+		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
 			return unicode.ReplacementChar
 		}
 		return r
-	}, s))
+	}, s)
 }

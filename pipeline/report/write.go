@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,9 @@ type Origin struct {
 // beside it are tables/NAME.csv and .md, figures/NAME.svg and .png, and a list of all these files.
 //
 // A report that stands there is replaced: files that it had and this one has not are removed, others'
-// files stay. A folder that holds anything but a report is refused. progress is told what is being
-// done; it may be nil.
+// files stay. Its page goes first and the new one comes last, so that what breaks off leaves no page beside
+// files of another report. A folder that holds anything but a report is refused. progress is told what is
+// being done; it may be nil.
 func Write(ctx context.Context, dir string, c *Census, origin Origin, progress func(string)) (string, error) {
 	if progress == nil {
 		progress = func(string) {}
@@ -45,28 +47,10 @@ func Write(ctx context.Context, dir string, c *Census, origin Origin, progress f
 		return "", err
 	}
 	defer folder.root.Close()
-	sections, err := sections(c)
-	if err != nil {
-		return "", err
+	if err := folder.write(ctx, c, origin, progress); err != nil {
+		return "", fmt.Errorf("report in %s: %w", dir, err)
 	}
-	if err := folder.announce(fileNames(c, sections)); err != nil {
-		return "", err
-	}
-	if err := folder.writeTables(c); err != nil {
-		return "", err
-	}
-	if err := folder.drawFigures(ctx, sections, progress); err != nil {
-		return "", err
-	}
-	var page bytes.Buffer
-	made := fmt.Sprintf("Made %s UTC by %s from the dataset %s.", origin.Made.UTC().Format("2006-01-02 15:04"), origin.Tool, origin.Dataset)
-	if err := writePage(&page, c, sections, made); err != nil {
-		return "", err
-	}
-	if err := folder.root.WriteFile(pageName, page.Bytes(), 0o644); err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, pageName), folder.removeStale()
+	return filepath.Join(dir, pageName), nil
 }
 
 // folder is a report's. Its root keeps what is written and removed inside it, also where a link in it
@@ -75,6 +59,31 @@ type folder struct {
 	root  *os.Root
 	files []string // of the report that is being written
 	stale []string // of the one before, and not of this one
+}
+
+func (f *folder) write(ctx context.Context, c *Census, origin Origin, progress func(string)) error {
+	sections, err := sections(c)
+	if err != nil {
+		return err
+	}
+	if err := f.announce(fileNames(c, sections)); err != nil {
+		return err
+	}
+	if err := f.writeTables(c); err != nil {
+		return err
+	}
+	if err := f.drawFigures(ctx, sections, progress); err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	made := fmt.Sprintf("Made %s UTC by %s from the dataset %s.", origin.Made.UTC().Format("2006-01-02 15:04"), origin.Tool, visible(origin.Dataset))
+	if err := writePage(&page, c, sections, made); err != nil {
+		return err
+	}
+	if err := f.root.WriteFile(pageName, page.Bytes(), 0o644); err != nil {
+		return errors.Join(err, f.removePage())
+	}
+	return f.removeStale()
 }
 
 // openFolder opens the folder of a report, and makes it if there is none.
@@ -136,8 +145,8 @@ func drawnFigures(sections []section) (figures []*Figure) {
 	return figures
 }
 
-// announce lists the files before they are written, with those of the report before: whatever ends the
-// writing, the list has them.
+// announce lists the files before they are written, with those of the report before, whose page it removes:
+// whatever ends the writing, the list has them, and no page shows them as one report.
 func (f *folder) announce(files []string) error {
 	for _, name := range files {
 		if !reportFile.MatchString(name) {
@@ -149,7 +158,14 @@ func (f *folder) announce(files []string) error {
 	if err := f.writeList(slices.Concat(f.files, f.stale)); err != nil {
 		return err
 	}
-	return errors.Join(f.root.MkdirAll("tables", 0o755), f.root.MkdirAll("figures", 0o755))
+	return cmp.Or(f.removePage(), f.root.MkdirAll("tables", 0o755), f.root.MkdirAll("figures", 0o755))
+}
+
+func (f *folder) removePage() error {
+	if err := f.root.Remove(pageName); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (f *folder) writeList(names []string) error {
@@ -196,32 +212,30 @@ func (f *folder) drawFigures(ctx context.Context, sections []section, progress f
 	}
 	close(work)
 
+	drawing, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	var workers sync.WaitGroup
 	var mu sync.Mutex
-	var errs []error
 	done := 0
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for figure := range work {
-				err := ctx.Err()
-				if err == nil {
-					err = f.drawFigure(figure, inPage[figure])
+				if drawing.Err() != nil {
+					return
+				}
+				if err := f.drawFigure(figure, inPage[figure]); err != nil {
+					stop(err)
+					return
 				}
 				mu.Lock()
-				if err != nil {
-					errs = append(errs, err)
-				}
 				done++
 				progress(fmt.Sprintf("figures: %d of %d", done, len(figures)))
 				mu.Unlock()
-				if err != nil {
-					return
-				}
 			}
 		})
 	}
 	workers.Wait()
-	return errors.Join(errs...)
+	return cmp.Or(ctx.Err(), context.Cause(drawing))
 }
 
 func (f *folder) drawFigure(figure *Figure, inPage bool) error {

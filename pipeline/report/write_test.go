@@ -1,8 +1,10 @@
 package report
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,9 +13,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mpcensus/mpcensus/pipeline/dataset"
 )
 
-var originOfTest = Origin{Dataset: "census", Tool: "mpcensus of tests", Made: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+var originOfTest = Origin{Dataset: "census\u202e", Tool: "mpcensus of tests", Made: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 
 func writeReport(t *testing.T, dir string, c *Census) string {
 	t.Helper()
@@ -112,6 +116,23 @@ func TestReplaceUnfinished(t *testing.T) {
 	}
 }
 
+// A report that breaks off leaves no page, which would show another report's tables and figures as its own.
+func TestBreakOff(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "report")
+	writeReport(t, dir, smallSample())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	_, err := Write(ctx, dir, sample(3), originOfTest, func(string) { cancel(errors.New("signal")) })
+	if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v", err)
+	}
+	if names := filesIn(t, dir); slices.Contains(names, pageName) || len(names) < 30 {
+		t.Errorf("left %v", names)
+	}
+	if page := writeReport(t, dir, smallSample()); !strings.Contains(page, "</html>") {
+		t.Error("no page after it")
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	dir := t.TempDir()
 	letter := filepath.Join(dir, "letter.txt")
@@ -192,6 +213,11 @@ func TestHostilePage(t *testing.T) {
 	if policy == nil || !strings.Contains(unescape.Replace(policy[1]), hash) || !strings.HasPrefix(unescape.Replace(policy[1]), "default-src 'none';") {
 		t.Errorf("policy %q, script %s", policy, hash)
 	}
+	for _, text := range regexp.MustCompile(`(?s)<(td|footer)[ >].*?</(td|footer)>`).FindAllString(page, -1) {
+		if strings.Contains(text, "\u202e") {
+			t.Errorf("%q can turn the direction of writing", text)
+		}
+	}
 	for _, remote := range []string{"http://", "https://", "//cdn", "url("} {
 		if strings.Contains(strings.ReplaceAll(page, "http://www.w3.org/", ""), remote) {
 			t.Errorf("the page names %s", remote)
@@ -228,6 +254,27 @@ func TestPageOfManyScans(t *testing.T) {
 			if table := s.Tables[0]; len(table.Rows) != mostRows || len(table.Rows[9][0].Text) > 500 || !strings.Contains(table.Omitted, "of 505 rows") {
 				t.Errorf("%d rows in the page, %q", len(table.Rows), table.Omitted)
 			}
+		}
+	}
+}
+
+// The sums of v0 and v1 say so when they are not of the same scans.
+func TestSummaryOfUnlikeScans(t *testing.T) {
+	tally := func(date string, port uint16, probe string) Tally {
+		return Tally{Partition: dataset.Partition{Date: date, Family: "ipv4", Port: port, Probe: probe}, Complete: true}
+	}
+	both := []Tally{tally("2026-10-15", 80, "v0"), tally("2026-10-15", 80, "v1")}
+	for name, c := range map[string]struct {
+		more   []Tally
+		unlike bool
+	}{
+		"alike":               {[]Tally{tally("2026-09-15", 80, "v0")}, false},
+		"a port of v0 only":   {[]Tally{tally("2026-10-15", 443, "v0")}, true},
+		"other dates of v0":   {[]Tally{tally("2026-10-15", 443, "v1"), tally("2026-09-15", 443, "v0")}, true},
+		"both of other dates": {[]Tally{tally("2026-09-15", 443, "v1"), tally("2026-09-15", 443, "v0")}, false},
+	} {
+		if _, note := summary(slices.Concat(both, c.more)); strings.Contains(note, "cannot be compared") != c.unlike {
+			t.Errorf("%s: %s", name, note)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func judge(rng *rand.Rand, genuine, bad int, box func(*rand.Rand) func() uint64)
 		g.Keys = append(g.Keys, key)
 	}
 	condemned := make(map[uint64]bool)
-	for _, f := range keys.TestGroups(slices.Values([]keys.Group{g}), keys.FDR) {
+	for _, f := range keys.TestGroups(slices.Values([]keys.Group{g}), keys.GroupFDR) {
 		j.found = true
 		for _, key := range f.Suspects {
 			condemned[key] = true
@@ -104,7 +104,7 @@ func groupsFalse() string {
 			for range c.groups {
 				groups = append(groups, genuineGroup(rng, "", c.hosts))
 			}
-			return keys.TestGroups(slices.Values(groups), keys.FDR)
+			return keys.TestGroups(slices.Values(groups), keys.GroupFDR)
 		})
 		condemned := 0
 		for _, findings := range scans {
@@ -183,7 +183,7 @@ func groupsFew() string {
 				all = append(all, g)
 			}
 			met := make(map[uint64]bool)
-			for _, f := range keys.TestGroups(slices.Values(all), keys.FDR) {
+			for _, f := range keys.TestGroups(slices.Values(all), keys.GroupFDR) {
 				for _, key := range f.Suspects {
 					met[key] = met[key] || made[key]
 				}

@@ -45,4 +45,5 @@ var tables = template.FuncMap{
 	"groupsFalse":       groupsFalse,
 	"groupsPower":       groupsPower,
 	"groupsFew":         groupsFew,
+	"groupsNested":      groupsNested,
 }

@@ -76,6 +76,7 @@ func printPage() error {
 		printColumns(t.Columns)
 	}
 
+	printReasons()
 	fmt.Print("\n## Types\n\n")
 	printTable([]string{"type", "pyarrow, pandas", "DuckDB", "polars"}, types)
 	return printRejects()
