@@ -26,7 +26,8 @@ func queryCommand() *cli.Command {
 		ArgsUsage: "SQL|-",
 		Description: "One SELECT in DuckDB's SQL (- reads it from standard input) over the tables and the view history:\n" +
 			"SHOW TABLES lists them, DESCRIBE hosts the columns of one. It can change nothing, and reads no file but\n" +
-			"the dataset's. It takes up to 1 GiB of memory; what needs more, and the result, goes to TMPDIR.\n\n" +
+			"the dataset's. It takes up to 1 GiB of memory, beside single lists and texts of that size; what needs more,\n" +
+			"and the result, goes to TMPDIR.\n\n" +
 			"table aligns columns. csv has lists as JSON. json is an object a line; keys and other integers have all\n" +
 			"their digits there, more than a double holds. In parquet and arrow a sum of integers is a double: cast\n" +
 			"it (sum(n)::BIGINT) if all digits matter. arrow is an IPC file with --out, a stream without.\n\n" +

@@ -31,17 +31,21 @@ FROM read_parquet([{{range $i, $f := .Files}}{{if $i}}, {{end}}{{$f | literal}}{
 {{range .}}{{template "table" .}}
 {{end -}}
 
--- Hosts over time: a row a (family, port, probe, target) that was `potential` in a complete scan. first_seen
--- and last_seen are dates; seen counts the dates on which it was, scanned those on which it could have been.
+-- Hosts over time: a row a (family, port, probe, target) that was `potential` on a date whose scans of that
+-- family, port and probe are all complete. first_seen and last_seen are such dates; seen counts those on which
+-- it was, scanned those on which it could have been.
 -- With fewer than two of these presence is NULL: not enough data.
 CREATE OR REPLACE TEMP VIEW history AS
 WITH
 complete AS MATERIALIZED (
-    -- A scan that is not classified yet would make hosts look absent; one without replies has no hosts.
+    -- Of dates on which every scan of that family, port and probe (shards, or repetitions) is complete, as in
+    -- the report. A scan that is not classified yet would make hosts look absent; one without replies has no
+    -- hosts.
     SELECT scan_id, date, family, port, probe
     FROM scans
-    WHERE complete AND probe IN ('v0', 'v1')
-      AND (rows_kept = 0 OR scan_id IN (SELECT DISTINCT scan_id FROM hosts))
+    WHERE probe IN ('v0', 'v1')
+    QUALIFY bool_and(coalesce(complete AND (rows_kept = 0 OR scan_id IN (SELECT DISTINCT scan_id FROM hosts)), false))
+        OVER (PARTITION BY date, family, port, probe)
 ),
 dates AS (
     SELECT family, port, probe, count(DISTINCT date) AS scanned

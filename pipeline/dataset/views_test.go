@@ -140,9 +140,13 @@ func presences(scans []seenScan) (lines []string) {
 		port   uint16
 		probe  string
 	}
-	dates := map[series]map[string][]string{} // date → targets, of complete scans that are classified
+	partial := map[Partition]bool{}
 	for _, s := range scans {
-		if !s.complete || s.potential == nil || (s.Probe != "v0" && s.Probe != "v1") {
+		partial[s.Partition] = partial[s.Partition] || !s.complete || s.potential == nil
+	}
+	dates := map[series]map[string][]string{} // date → targets, where all scans are complete and classified
+	for _, s := range scans {
+		if partial[s.Partition] || (s.Probe != "v0" && s.Probe != "v1") {
 			continue
 		}
 		k := series{s.Family, s.Port, s.Probe}
@@ -191,7 +195,7 @@ func TestHistory(t *testing.T) {
 	}
 	for _, family := range []string{IPv4, IPv6} {
 		for _, probe := range []string{"v0", "v1", "plain"} {
-			for month := range 5 {
+			for month := range 7 {
 				var potential []string
 				for target := range 40 { // the first are there always, the last seldom
 					if random.IntN(40) >= target-10 {
@@ -207,6 +211,12 @@ func TestHistory(t *testing.T) {
 					add(p, true, potential[:len(potential)/2])
 					add(p, true, potential[len(potential)/3:])
 				case month == 3:
+					add(p, true, nil)
+				case month == 4: // a shard broke off
+					add(p, true, potential[:len(potential)/2])
+					add(p, false, potential[len(potential)/2:])
+				case month == 5: // a shard is not classified
+					add(p, true, potential[:len(potential)/2])
 					add(p, true, nil)
 				default:
 					add(p, true, potential)

@@ -235,6 +235,23 @@ func TestGaps(t *testing.T) {
 	check("half", []*Source{six, country}, []string{"no asn data for ipv4: hosts of that family get none", "no country data for ipv6: hosts of that family get none"}, "")
 }
 
+// What classify writes while Hosts is at work stays.
+func TestReplacedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	path := writeHosts(t, dir, dataset.IPv4, oldHosts+"FROM (VALUES ('192.0.2.1')) t(target)")
+	var newer []byte
+	err := Hosts(t.Context(), dir, nil, func(uint64) {
+		writeHosts(t, dir, dataset.IPv4, oldHosts+"FROM (VALUES ('192.0.2.1'), ('192.0.2.2')) t(target)")
+		newer, _ = os.ReadFile(path)
+	})
+	if err == nil || !strings.Contains(err.Error(), "was replaced while it was read: run mpcensus enrich again") {
+		t.Errorf("got %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, newer) {
+		t.Errorf("the newer file is gone: %v", err)
+	}
+}
+
 func TestBadTables(t *testing.T) {
 	const columns = "family, first, last, asn::UINTEGER AS asn, as_name, country::VARCHAR AS country"
 	for name, c := range map[string]struct{ rows, want string }{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -67,6 +68,10 @@ const rowGroupRows = 64 << 10
 
 // rewrite replaces a file of hosts. written is called with the rows of each batch.
 func rewrite(ctx context.Context, path string, n *Networks, written func(rows int64)) (err error) {
+	before, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
 	in, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return fmt.Errorf("cannot be read: %w", err)
@@ -123,6 +128,10 @@ func rewrite(ctx context.Context, path string, n *Networks, written func(rows in
 	}
 	if err := writer.Close(); err != nil {
 		return err
+	}
+	// What classify has written meanwhile must not be undone.
+	if now, err := os.Stat(path); err != nil || !os.SameFile(before, now) {
+		return errors.Join(errors.New("was replaced while it was read: run mpcensus enrich again, and classify not beside it"), err)
 	}
 	return out.Commit(ctx)
 }

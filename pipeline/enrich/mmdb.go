@@ -57,13 +57,17 @@ func (s *Source) readMMDB(ctx context.Context, content []byte) error {
 	}
 	s.Ranges = uint64(len(c.spans))
 	if s.Rejected*maxRejectedShare > s.Ranges+s.Rejected {
-		return fmt.Errorf("%d records cannot be used, beside %d that can: %s", s.Rejected, s.Ranges, s.Faults[0])
+		return s.badRecords(len(c.spans))
 	}
 	if len(c.list.networks) == 1 {
 		return fmt.Errorf("no record has %s: its type is %s", s.mmdbField(), quote(db.Metadata.DatabaseType))
 	}
 	s.Networks = c.networks()
 	return nil
+}
+
+func (s *Source) badRecords(good int) error {
+	return fmt.Errorf("%d records cannot be used, beside %d that can: %s", s.Rejected, good, s.Faults[0])
 }
 
 func (s *Source) mmdbField() string {
@@ -103,6 +107,10 @@ func (s *Source) readTree(ctx context.Context, db *maxminddb.Reader, c *collecto
 			s.Rejected++
 			if len(s.Faults) < shownFaults {
 				s.Faults = append(s.Faults, fmt.Sprintf("%v: %v", result.Prefix(), record.err))
+			}
+			// records grows with them, and the good ones cannot become as many as that share asks for.
+			if s.Rejected > maxRanges/(maxRejectedShare-1) {
+				return s.badRecords(len(c.spans))
 			}
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
@@ -162,6 +163,10 @@ func TestFormats(t *testing.T) {
 func TestBadSources(t *testing.T) {
 	country := mmdb(t, 4, map[string]mmdbtype.Map{"192.0.2.0/24": {"country_code": mmdbtype.String("BE")}})
 	long := mmdb(t, 4, map[string]mmdbtype.Map{"192.0.2.0/24": {"country_code": mmdbtype.String("Belgium")}})
+	faults := map[string]mmdbtype.Map{}
+	for i := range 100_000 { // every other address, so that none are one prefix
+		faults[fmt.Sprintf("10.%d.%d.%d/32", i>>15, i>>7&255, i<<1&255)] = mmdbtype.Map{"country_code": mmdbtype.String("x")}
+	}
 	for name, c := range map[string]struct {
 		content []byte
 		gives   Kind
@@ -190,6 +195,7 @@ func TestBadSources(t *testing.T) {
 		"gzip of nothing":       {[]byte("\x1f\x8b"), ASN, "cannot be decompressed"},
 		"MMDB of another kind":  {country, ASN, `no record has autonomous_system_number: its type is "test"`},
 		"MMDB with names":       {long, Country, `"Belgium" is no country's code`},
+		"MMDB of faults":        {mmdb(t, 4, faults), Country, "84734 records cannot be used, beside 0 that can"},
 		"cut MMDB":              {country[bytes.LastIndex(country, []byte("\xab\xcd\xef")):], Country, "no sound MMDB"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -44,36 +45,74 @@ func Protect(ctx context.Context, db *sql.DB, dir string) error {
 
 // Write writes the result of one SELECT statement to w. The result is written to a file in DuckDB's
 // folder for temporary data first: DuckDB for Go has results whole in memory, beyond its memory limit.
+//
+// When ctx ends, DuckDB may still be at work for as long as the database is open, and nothing but closing
+// it is left to do.
 func Write(ctx context.Context, db *sql.DB, statement string, format Format, w io.Writer) error {
-	// DuckDB's function takes a single SELECT and nothing else: no COPY, ATTACH, SET or CREATE.
-	result := "query(" + dataset.Literal(statement) + ")"
-	columns, err := columnsOf(ctx, db, result)
-	if err != nil {
+	var r result
+	if err := orInterrupted(ctx, func() (err error) {
+		r, err = run(ctx, db, statement, format)
+		return err
+	}); err != nil {
 		return failure(ctx, err)
 	}
-	var spill string
-	if err := db.QueryRowContext(ctx, "SELECT current_setting('temp_directory')").Scan(&spill); err != nil {
-		return failure(ctx, err)
-	}
-	name := filepath.Join(spill, "result")
-	defer os.Remove(name)
-	if _, err := db.ExecContext(ctx, "COPY (SELECT "+expressions(columns, format)+" FROM "+result+") TO "+
-		dataset.Literal(name)+" "+copyOptions[format]); err != nil {
-		return failure(ctx, err)
-	}
-	file, err := os.Open(name)
+	defer os.Remove(r.path)
+	file, err := os.Open(r.path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	switch format {
 	case Table:
-		return writeTable(ctx, file, columns, w)
+		return writeTable(ctx, file, r.columns, w)
 	case Arrow, ArrowStream:
 		return writeArrow(ctx, file, format, w)
 	}
 	_, err = io.Copy(w, file)
 	return err
+}
+
+// patience is how long DuckDB may take to hear of an interrupt.
+const patience = 2 * time.Second
+
+// orInterrupted does work, or leaves it to itself when ctx has ended: DuckDB does not hear of an interrupt
+// while it plans a statement, and while a function is at one value.
+func orInterrupted(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return ctx.Err()
+	}
+}
+
+// result is the file that a statement's result is in.
+type result struct {
+	path    string
+	columns []column
+}
+
+func run(ctx context.Context, db *sql.DB, statement string, format Format) (r result, err error) {
+	// DuckDB's function takes a single SELECT and nothing else: no COPY, ATTACH, SET or CREATE.
+	from := "query(" + dataset.Literal(statement) + ")"
+	if r.columns, err = columnsOf(ctx, db, from); err != nil {
+		return r, err
+	}
+	var spill string
+	if err := db.QueryRowContext(ctx, "SELECT current_setting('temp_directory')").Scan(&spill); err != nil {
+		return r, err
+	}
+	r.path = filepath.Join(spill, "result")
+	_, err = db.ExecContext(ctx, "COPY (SELECT "+expressions(r.columns, format)+" FROM "+from+") TO "+
+		dataset.Literal(r.path)+" "+copyOptions[format])
+	return r, err
 }
 
 // copyOptions are DuckDB's. Tables and Arrow are made from Parquet.
@@ -89,8 +128,8 @@ var copyOptions = map[Format]string{
 // column is a column of a result; its type is DuckDB's.
 type column struct{ name, typ string }
 
-func columnsOf(ctx context.Context, db *sql.DB, result string) ([]column, error) {
-	rows, err := db.QueryContext(ctx, "SELECT column_name, column_type FROM (DESCRIBE FROM "+result+")")
+func columnsOf(ctx context.Context, db *sql.DB, from string) ([]column, error) {
+	rows, err := db.QueryContext(ctx, "SELECT column_name, column_type FROM (DESCRIBE FROM "+from+")")
 	if err != nil {
 		return nil, err
 	}
