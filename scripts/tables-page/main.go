@@ -77,6 +77,7 @@ func printPage() error {
 	}
 
 	printReasons()
+	fmt.Print(history)
 	fmt.Print("\n## Types\n\n")
 	printTable([]string{"type", "pyarrow, pandas", "DuckDB", "polars"}, types)
 	return printRejects()
@@ -107,6 +108,22 @@ A file that no row of ` + "`scans`" + ` lists is no part of the dataset. A part 
 decompressed, so that the same input gives the same files; a part without rows has no file. With
 ` + "`--format arrow`" + `, ` + "`replies` and `scans`" + ` are Arrow IPC files (` + "`.arrow`" + `). Names that begin with ` + "`.tmp-`" + ` are
 files that are being written.
+`
+
+// history is the view that pipeline/dataset/views.sql makes beside the tables.
+const history = `
+## View ` + "`history`" + `
+
+In ` + "`mpcensus query` and in `views.sql`" + `: a row a family, port, probe (` + "`v0` or `v1`" + `) and target that was ` + "`potential`" + ` on a
+complete date, which is one whose scans of that family, port and probe are all complete and classified.
+
+| column | meaning |
+|---|---|
+| ` + "`family`, `port`, `probe`, `target`" + ` | as in ` + "`hosts`" + ` |
+| ` + "`first_seen`, `last_seen`" + ` | the first and last complete date on which it was ` + "`potential`" + ` |
+| ` + "`seen`" + ` | the number of these dates |
+| ` + "`scanned`" + ` | the number of complete dates of that family, port and probe |
+| ` + "`presence`" + ` | ` + "`always`" + ` (seen on all), ` + "`once`, or `sometimes`" + `; NULL where fewer than two dates are complete |
 `
 
 func printColumns(columns []column) {
