@@ -15,7 +15,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (a minute)
+demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (two minutes)
 	scripts/demo.sh demo-out
 
 .PHONY: test
