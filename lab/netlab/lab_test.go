@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 func up(t *testing.T) (dir string, s *State) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "lab")
-	s, err := Up(context.Background(), dir, "default.yaml", scenario.DefaultYAML)
+	s, err := Up(context.Background(), dir, "all.yaml", scenario.AllYAML)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
 		withoutNamespaces(t, err)
 	}
@@ -133,14 +133,14 @@ func statusAfter(t *testing.T, dir string, syns uint64) *State {
 
 func TestUpAndDown(t *testing.T) {
 	dir, s := up(t)
-	if s.Interface != "scan0" || s.Source != ScannerAddr || s.GatewayMAC != "02:00:00:13:ff:02" || s.Scenario != "default.yaml" {
+	if s.Interface != "scan0" || s.Source != ScannerAddr || s.GatewayMAC != "02:00:00:13:ff:02" || s.Scenario != "all.yaml" {
 		t.Errorf("state %+v", s)
 	}
-	if _, err := Up(context.Background(), dir, "default.yaml", scenario.DefaultYAML); !errors.Is(err, ErrUp) {
+	if _, err := Up(context.Background(), dir, "all.yaml", scenario.AllYAML); !errors.Is(err, ErrUp) {
 		t.Errorf("second up: %v", err)
 	}
 	small := []byte("ranges: [198.18.0.0/24]\nports: [80]\nbehaviours: {tcp: 1}\n")
-	if _, err := Up(context.Background(), dir, "small.yaml", small); !errors.Is(err, ErrOtherUp) || !strings.Contains(err.Error(), "default.yaml") {
+	if _, err := Up(context.Background(), dir, "small.yaml", small); !errors.Is(err, ErrOtherUp) || !strings.Contains(err.Error(), "all.yaml") {
 		t.Errorf("up with another scenario: %v", err)
 	}
 	if text, err := os.ReadFile(s.Blocklist); err != nil || string(text) != blocklist() {
@@ -246,7 +246,7 @@ func TestKilledKeeper(t *testing.T) {
 	var again *State
 	err := ErrUp // for the moment that the kernel needs to end it
 	for start := time.Now(); errors.Is(err, ErrUp) && time.Since(start) < 5*time.Second; time.Sleep(10 * time.Millisecond) {
-		again, err = Up(context.Background(), dir, "default.yaml", scenario.DefaultYAML)
+		again, err = Up(context.Background(), dir, "all.yaml", scenario.AllYAML)
 	}
 	if err != nil || again.PID == s.PID {
 		t.Fatalf("up again: %v, %v", again, err)
@@ -479,7 +479,7 @@ func TestProbeRealHosts(t *testing.T) {
 // simulated hosts of every behaviour, in both families and from both
 // interfaces, and prints what comes back.
 func probePopulation() error {
-	s := scenario.Default()
+	s := scenario.All()
 	seen := make(map[string]bool)
 	for a := range s.Addresses {
 		b, family := s.Behaviour(a, 443), scenario.FamilyOf(a)
@@ -605,7 +605,7 @@ func TestScan(t *testing.T) {
 		t.Errorf("%d SYNs, want 65536; dropped %d, unsent %d, ignored %d, invalid %d", p.SYNs, p.Dropped, p.Unsent, p.Ignored, p.Invalid)
 	}
 	var want uint64
-	simulated := scenario.Default()
+	simulated := scenario.All()
 	forgers := uint64(0)
 	for _, p := range simulated.Ranges {
 		for a := p.Addr(); p.Contains(a); a = a.Next() {
@@ -643,7 +643,7 @@ func scanIPv6() error {
 		return err
 	}
 	start, sent := time.Now(), 0
-	s := scenario.Default()
+	s := scenario.All()
 	for _, port := range s.Ports {
 		for _, a := range s.IPv6 {
 			for time.Since(start) < time.Duration(sent)*time.Second/rate {
@@ -669,7 +669,7 @@ func TestScanIPv6(t *testing.T) {
 	dir, _ := up(t)
 	t.Log(strings.TrimSpace(insideSelf(t, dir, "scan")))
 	var want, unreachable, forgers uint64
-	s := scenario.Default()
+	s := scenario.All()
 	for _, a := range s.IPv6 {
 		for _, port := range s.Ports {
 			want += uint64(s.Replies(a, port, scenario.V1))
