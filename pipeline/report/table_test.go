@@ -107,7 +107,10 @@ func TestCSVReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(python); err != nil {
-		t.Skip("no .venv: make .venv/ready")
+		if os.Getenv("CI") == "true" {
+			t.Fatal("no .venv: make .venv/ready")
+		}
+		t.Skip("no .venv, so the CSV is not read by others: make .venv/ready")
 	}
 	path := filepath.Join(t.TempDir(), "t.csv")
 	file, err := os.Create(path)
