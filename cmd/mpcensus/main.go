@@ -79,7 +79,7 @@ func newApp() *cli.App {
 		Description: "Data flows scan → replies → hosts → report, all of it in one dataset folder:\n\n" +
 			"  mpcensus scan --dataset census --port 443 --probe v1 --targets hitlist.txt\n" +
 			"  mpcensus classify --dataset census\n" +
-			"  mpcensus report --dataset census --out figures",
+			"  mpcensus report --dataset census --out report",
 		Commands: []*cli.Command{
 			targetsCommand(),
 			scanCommand(),
