@@ -11,14 +11,20 @@ import (
 	"github.com/mpcensus/mpcensus/schemas"
 )
 
-// Tables. A scan fills the first two, classify the next two, enrich the last two.
+// Tables. A scan fills the first two, classify the next two, trace and verify those with hops to
+// verifications, enrich the last two.
 const (
-	RepliesTable    = "replies"
-	ScansTable      = "scans"
-	HostsTable      = "hosts"
-	TreatmentsTable = "treatments"
-	NetworksTable   = "networks"
-	SourcesTable    = "sources"
+	RepliesTable       = "replies"
+	ScansTable         = "scans"
+	HostsTable         = "hosts"
+	TreatmentsTable    = "treatments"
+	HopsTable          = "hops"
+	PathsTable         = "paths"
+	TracesTable        = "traces"
+	GrabsTable         = "grabs"
+	VerificationsTable = "verifications"
+	NetworksTable      = "networks"
+	SourcesTable       = "sources"
 )
 
 // contract is schemas/tables.yaml.
