@@ -16,7 +16,7 @@ import (
 // CheckCounts is what was checked.
 type CheckCounts struct {
 	Scans uint64
-	Files uint64 // of all tables but `scans`, and of rejected lines
+	Files uint64 // of all tables but those that list files, and of rejected lines
 	Rows  uint64 // in these files
 	Bytes uint64 // in these files
 }
@@ -52,6 +52,9 @@ func (d *Dataset) Check(ctx context.Context, progress func(CheckCounts)) (CheckR
 	if err := c.checkScans(ctx); err != nil {
 		return CheckReport{}, err
 	}
+	if err := c.checkFollowUps(ctx); err != nil {
+		return CheckReport{}, err
+	}
 	if err := c.checkFiles(ctx); err != nil {
 		return CheckReport{}, err
 	}
@@ -63,7 +66,7 @@ func (d *Dataset) Check(ctx context.Context, progress func(CheckCounts)) (CheckR
 type checker struct {
 	dataset  *Dataset
 	report   CheckReport
-	scans    map[string]bool // the files of `scans`
+	scans    map[string]bool // the files of `scans`, `traces` and `verifications`
 	listed   map[string]bool // files that they list
 	mu       sync.Mutex      // for the two that follow
 	sofar    CheckCounts     // for progress
@@ -337,7 +340,7 @@ func (c *checker) checkFiles(ctx context.Context) error {
 			key, format, ok := keyOfScanFile(scanFile)
 			if !ok || format != Parquet || !c.hasScan(key) {
 				unlisted = append(unlisted, info.Name)
-			} else if err := c.checkDerived(ctx, folder, info, &key, "classify"); err != nil {
+			} else if err := c.checkDerived(ctx, folder, info, scanOwner(key), "classify"); err != nil {
 				return err
 			}
 		case info.Name == WholeFile(NetworksTable) || info.Name == WholeFile(SourcesTable):
@@ -360,7 +363,7 @@ func (c *checker) hasScan(key ScanKey) bool {
 }
 
 // checkDerived checks a file that a command made from what scans list.
-func (c *checker) checkDerived(ctx context.Context, table string, info store.Info, key *ScanKey, command string) error {
+func (c *checker) checkDerived(ctx context.Context, table string, info store.Info, of *owner, command string) error {
 	in, err := c.dataset.store.Open(ctx, info.Name)
 	if isMissing(err) {
 		return nil // a commit replaced the replies
@@ -368,7 +371,7 @@ func (c *checker) checkDerived(ctx context.Context, table string, info store.Inf
 	var rows uint64
 	if err == nil {
 		defer in.Close()
-		rows, err = checkDerived(ctx, in, table, key)
+		rows, err = checkDerived(ctx, in, table, of)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -412,6 +415,9 @@ func (c *checker) checkUnlisted(ctx context.Context, names []string) error {
 			c.problem(name, "no scan lists it, so that it is no part of the dataset: remove it")
 		case HostsTable, TreatmentsTable:
 			c.problem(name, "the dataset has no such scan: remove it")
+		case HopsTable, PathsTable, GrabsTable:
+			c.note("%s: %s does not list it: work that goes on, or that a process left when it died: the next mpcensus %s removes it",
+				name, listings[folder], commandOf(listings[folder]))
 		default:
 			c.problem(name, "not a file of a dataset: keep it elsewhere")
 		}
@@ -450,6 +456,23 @@ func (d *Dataset) known(ctx context.Context) (map[string]bool, error) {
 		}
 		for _, f := range scan.files {
 			known[f.Path] = true
+		}
+	}
+	for _, listing := range followUps {
+		for info, err := range d.store.List(ctx, listing.table) {
+			if err != nil {
+				return nil, err
+			}
+			known[info.Name] = true
+			runs, err := d.readFollowUps(ctx, listing, info.Name)
+			if err != nil {
+				continue // checkFollowUp says so
+			}
+			for _, run := range runs {
+				for _, f := range run.files {
+					known[f.Path] = true
+				}
+			}
 		}
 	}
 	return known, nil

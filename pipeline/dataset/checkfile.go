@@ -25,15 +25,9 @@ import (
 
 // checkFile says what is wrong with a file that a scan lists.
 func checkFile(ctx context.Context, in store.Reader, f File, key ScanKey) error {
-	if uint64(in.Size()) != f.Bytes {
-		return fmt.Errorf("has %d bytes, and should have %d", in.Size(), f.Bytes)
-	}
-	lines, digest, err := readThrough(ctx, in)
+	lines, err := checkBytes(ctx, in, f)
 	if err != nil {
 		return err
-	}
-	if digest != f.SHA256 {
-		return fmt.Errorf("is damaged: its SHA-256 is %s, and should be %s", digest, f.SHA256)
 	}
 	rows := lines
 	switch Format(strings.TrimPrefix(path.Ext(f.Path), ".")) {
@@ -42,10 +36,29 @@ func checkFile(ctx context.Context, in store.Reader, f File, key ScanKey) error 
 	case Arrow:
 		rows, err = checkArrow(in, key)
 	}
-	if err == nil && rows != f.Rows {
-		err = fmt.Errorf("has %d rows, and should have %d", rows, f.Rows)
+	if err == nil {
+		err = checkRows(rows, f)
 	}
 	return err
+}
+
+func checkRows(rows uint64, f File) error {
+	if rows != f.Rows {
+		return fmt.Errorf("has %d rows, and should have %d", rows, f.Rows)
+	}
+	return nil
+}
+
+// checkBytes compares a file's size and digest with what is listed. It returns the number of lines.
+func checkBytes(ctx context.Context, in store.Reader, f File) (lines uint64, err error) {
+	if uint64(in.Size()) != f.Bytes {
+		return 0, fmt.Errorf("has %d bytes, and should have %d", in.Size(), f.Bytes)
+	}
+	lines, digest, err := readThrough(ctx, in)
+	if err == nil && digest != f.SHA256 {
+		err = fmt.Errorf("is damaged: its SHA-256 is %s, and should be %s", digest, f.SHA256)
+	}
+	return lines, err
 }
 
 // readThrough counts the lines of a file and takes its SHA-256.
@@ -152,7 +165,7 @@ func checkArrow(in store.Reader, key ScanKey) (rows uint64, err error) {
 			return 0, fmt.Errorf("batch %d cannot be read: %w", i, err)
 		}
 		rows += uint64(batch.NumRows())
-		err = checkScanIDs(batch, key)
+		err = scanOwner(key).check(batch)
 		batch.Release()
 		if err != nil {
 			return 0, fmt.Errorf("batch %d: %w", i, err)
@@ -161,9 +174,12 @@ func checkArrow(in store.Reader, key ScanKey) (rows uint64, err error) {
 	return rows, nil
 }
 
-// checkDerived returns the number of rows in a file that classify or enrich wrote. `scans` has no digest of
-// it, so that all of it is read. key is the scan that its rows are of, if they are of one.
-func checkDerived(ctx context.Context, in store.Reader, table string, key *ScanKey) (rows uint64, err error) {
+// owner is what all rows of a file have in one column.
+type owner struct{ column, id string }
+
+// checkDerived returns the number of rows in a file that DuckDB wrote, all of which it reads. of is what its
+// rows belong to, if they belong to one thing.
+func checkDerived(ctx context.Context, in store.Reader, table string, of *owner) (rows uint64, err error) {
 	defer guard(&err)
 	p, err := file.NewParquetReader(readSeeker(in))
 	if err != nil {
@@ -184,10 +200,10 @@ func checkDerived(ctx context.Context, in store.Reader, table string, key *ScanK
 	}
 	for batches.Next() {
 		rows += uint64(batches.RecordBatch().NumRows())
-		if key == nil {
+		if of == nil {
 			continue
 		}
-		if err := checkScanIDs(batches.RecordBatch(), *key); err != nil {
+		if err := of.check(batches.RecordBatch()); err != nil {
 			return 0, err
 		}
 	}
@@ -200,14 +216,16 @@ func checkDerived(ctx context.Context, in store.Reader, table string, key *ScanK
 	return rows, nil
 }
 
-func checkScanIDs(batch arrow.RecordBatch, key ScanKey) error {
-	ids, ok := batch.Column(batch.Schema().FieldIndices("scan_id")[0]).(*array.String)
+func scanOwner(key ScanKey) *owner { return &owner{"scan_id", key.ID} }
+
+func (o *owner) check(batch arrow.RecordBatch) error {
+	ids, ok := batch.Column(batch.Schema().FieldIndices(o.column)[0]).(*array.String)
 	if !ok {
-		return errors.New("scan_id is not text")
+		return errors.New(o.column + " is not text")
 	}
 	for i := range ids.Len() {
-		if ids.Value(i) != key.ID {
-			return fmt.Errorf("row %d is of scan %s", i, ids.Value(i))
+		if ids.Value(i) != o.id {
+			return fmt.Errorf("row %d is of %s %s", i, strings.TrimSuffix(o.column, "_id"), ids.Value(i))
 		}
 	}
 	return nil

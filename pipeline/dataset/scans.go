@@ -271,15 +271,15 @@ func scanOf(batch arrow.RecordBatch) (storedScan, error) {
 	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
 		return storedScan{}, errors.New("not a file of the table scans, as this version writes it")
 	}
-	files, err := readFiles(list)
+	files, err := readFiles(list, 0)
 	return storedScan{
 		id: id.Value(0), inputXXH3: digest.Value(0), complete: complete.Value(0),
 		rowsRead: read.Value(0), rowsKept: kept.Value(0), rowsRejected: rejected.Value(0), files: files,
 	}, err
 }
 
-// readFiles reads the value of the column `files` in its only row.
-func readFiles(list *array.List) ([]File, error) {
+// readFiles reads the value of the column `files` in a row.
+func readFiles(list *array.List, row int) ([]File, error) {
 	entries, ok := list.ListValues().(*array.Struct)
 	if !ok || entries.NumField() != 4 {
 		return nil, errors.New("column files is not a list of path, rows, bytes and sha256")
@@ -292,7 +292,7 @@ func readFiles(list *array.List) ([]File, error) {
 		return nil, errors.New("column files is not a list of path, rows, bytes and sha256")
 	}
 	var files []File
-	start, end := list.ValueOffsets(0)
+	start, end := list.ValueOffsets(row)
 	for i := int(start); i < int(end); i++ {
 		files = append(files, File{paths.Value(i), rows.Value(i), sizes.Value(i), sums.Value(i)})
 	}

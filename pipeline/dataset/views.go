@@ -51,19 +51,30 @@ func WriteViews(ctx context.Context, db *sql.DB, dir string) (string, error) {
 	return filepath.Join(dir, ViewsFile), file.Commit(ctx)
 }
 
-// createViews makes the views of the dataset in dir. That of replies has the files that scans lists, as it
-// is now: a scan that is committed later does not show.
+// listings are the tables whose rows list files, by the tables of these files. What is not listed there is
+// no part of the dataset.
+var listings = map[string]string{
+	RepliesTable: ScansTable,
+	HopsTable:    TracesTable,
+	PathsTable:   TracesTable,
+	GrabsTable:   VerificationsTable,
+}
+
+// createViews makes the views of the dataset in dir. Those of tables that others list have the files that
+// are listed now: a scan that is committed later does not show.
 func createViews(ctx context.Context, db *sql.DB, dir string) error {
-	scans, err := viewOf(ScansTable, dir, dir)
-	if err != nil {
-		return err
-	}
-	var b strings.Builder
-	if err := viewsTemplate.ExecuteTemplate(&b, "table", scans); err != nil {
-		return err
-	}
-	if _, err := db.ExecContext(ctx, b.String()); err != nil {
-		return err
+	for _, listing := range []string{ScansTable, TracesTable, VerificationsTable} {
+		v, err := viewOf(listing, dir, dir)
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		if err := viewsTemplate.ExecuteTemplate(&b, "table", v); err != nil {
+			return err
+		}
+		if _, err := db.ExecContext(ctx, b.String()); err != nil {
+			return err
+		}
 	}
 	text, err := viewsOf(ctx, db, dir, dir)
 	if err != nil {
@@ -74,7 +85,7 @@ func createViews(ctx context.Context, db *sql.DB, dir string) error {
 }
 
 // viewsOf is the SQL of all views of the dataset in dir, which is named prefix there. The database has the
-// view of scans already.
+// views of the tables that list files already.
 func viewsOf(ctx context.Context, db *sql.DB, dir, prefix string) (string, error) {
 	contract, err := readContract()
 	if err != nil {
@@ -86,8 +97,8 @@ func viewsOf(ctx context.Context, db *sql.DB, dir, prefix string) (string, error
 		if err != nil {
 			return "", err
 		}
-		if v.Ordered {
-			if v.Files, err = listedReplies(ctx, db, prefix); err != nil {
+		if listing, ok := listings[table]; ok {
+			if v.Files, err = listedFiles(ctx, db, table, listing, prefix); err != nil {
 				return "", err
 			}
 		}
@@ -113,11 +124,11 @@ func viewOf(name, dir, prefix string) (view, error) {
 	return v, err
 }
 
-// listedReplies are the files of replies that scans lists, as far as they have rows.
-func listedReplies(ctx context.Context, db *sql.DB, prefix string) ([]string, error) {
-	rows, err := db.QueryContext(ctx, `
-		SELECT file.path FROM (SELECT date, scan_id, unnest(files) AS file FROM scans)
-		WHERE starts_with(file.path, 'replies/') ORDER BY date, scan_id, file.path`)
+// listedFiles are the files of a table that another one lists, as far as they have rows.
+func listedFiles(ctx context.Context, db *sql.DB, table, listing, prefix string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, fmt.Sprintf(`
+		SELECT file.path FROM (SELECT * EXCLUDE (files), unnest(files) AS file FROM %s)
+		WHERE starts_with(file.path, '%s/') ORDER BY date, COLUMNS('_id$'), file.path`, listing, table))
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +140,7 @@ func listedReplies(ctx context.Context, db *sql.DB, prefix string) ([]string, er
 			return nil, err
 		}
 		if !filepath.IsLocal(filepath.FromSlash(name)) {
-			return nil, fmt.Errorf("scans lists %q, which is not in the dataset", name)
+			return nil, fmt.Errorf("%s lists %q, which is not in the dataset", listing, name)
 		}
 		files = append(files, globEscaper.Replace(filepath.Join(prefix, filepath.FromSlash(name))))
 	}

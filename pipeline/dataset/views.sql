@@ -22,7 +22,8 @@ FROM read_parquet([{{range $i, $f := .Files}}{{if $i}}, {{end}}{{$f | literal}}{
 -- In Python, from anywhere:
 --   duckdb.execute("SET file_search_path = '/path/to/census'")
 --   duckdb.execute(open("/path/to/census/views.sql").read())
--- replies has the files that scans listed when this was made: make it again when the dataset has changed.
+-- replies has the files that scans listed when this was made, hops and paths those of traces, grabs those of
+-- verifications: make it again when the dataset has changed.
 --
 -- Every view has every documented column, also where no file has it yet: of a table not written, or written
 -- by an earlier version. Files of several versions are read side by side, by column name. Partition keys

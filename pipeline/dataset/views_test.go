@@ -15,7 +15,9 @@ import (
 
 func TestViewsOfEmptyDataset(t *testing.T) {
 	db := openTest(t, filepath.Join(t.TempDir(), "absent"))
-	for _, table := range []string{"replies", "hosts", "treatments", "scans", "networks", "sources"} {
+	for _, table := range []string{
+		"replies", "hosts", "treatments", "scans", "hops", "paths", "traces", "grabs", "verifications", "networks", "sources",
+	} {
 		if got := column0(t, db, "SELECT count(*)::VARCHAR FROM "+table); got[0] != "0" {
 			t.Errorf("%s: %s rows", table, got[0])
 		}
@@ -25,6 +27,7 @@ func TestViewsOfEmptyDataset(t *testing.T) {
 		"scan_id VARCHAR", "target VARCHAR", "verdict VARCHAR", "reasons VARCHAR[]", "sender_key UBIGINT",
 		"key_weight UTINYINT", "key_distance UTINYINT", "canary VARCHAR", "replies UINTEGER",
 		"excess_probability DOUBLE", "option_order VARCHAR", "asn UINTEGER", "as_name VARCHAR", "country VARCHAR",
+		"final_verdict VARCHAR", "final_reasons VARCHAR[]",
 		"date VARCHAR", "family VARCHAR", "port USMALLINT", "probe VARCHAR",
 	}
 	if !slices.Equal(got, want) {
