@@ -180,7 +180,7 @@ func TestResumeWithoutInput(t *testing.T) {
 const freezingZMap = `#!/bin/sh
 case "$*" in
 *--version*) echo zmap v4.1.0; exit ;;
-*--list-probe-modules*) echo mptcp_synscan; exit ;;
+*--list-probe-modules*) echo mptcp_synscan mptcp_trace; exit ;;
 esac
 fsfreeze --freeze '%[1]s'
 timeout 2 cat '%[2]s'

@@ -76,6 +76,7 @@ test-module: bin/mptcp.so bin/zmap-mptcp $(ZM_TEST_PROGRAMS) $(ZM_WALK_OPTIONS) 
 	@zmap-module/tests/plugin_test.sh bin
 	@zmap-module/tests/sender_test.sh bin
 	@zmap-module/tests/hostile_test.sh bin
+	@zmap-module/tests/trace_test.sh bin
 	@zmap-module/tests/add_to_zmap_test.sh
 	@zmap-module/tests/zmap4_test.sh bin
 

@@ -47,8 +47,10 @@ func targetsCommand() *cli.Command {
 				Usage:     "print the ZMap arguments with which a target file is scanned, one a line",
 				ArgsUsage: "FILE",
 				Description: "The launcher zmap-mptcp adds them by itself.\n\n" +
-					"Example: mpcensus targets arguments hitlist.targets",
+					"Example: mpcensus targets arguments hitlist.targets\n" +
+					"         mpcensus targets arguments --ttl 1-24 potential.targets",
 				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "ttl", Usage: "for a trace (mptcp_trace) with the TTLs `FIRST-LAST`", DefaultText: "for a scan"},
 					&cli.StringFlag{Name: "interface", Usage: "network interface `NAME`", DefaultText: "the one towards the targets"},
 					&cli.StringFlag{Name: "source-ip", Usage: "source `ADDRESS`", DefaultText: "the interface's"},
 					&cli.StringFlag{Name: "gateway-mac", Usage: "`MAC` address of the next hop", DefaultText: "as the kernel knows it"},
@@ -125,6 +127,10 @@ func blocklistOf(c *cli.Context) (*targets.Blocklist, error) {
 	if c.IsSet("blocklist") {
 		return targets.OpenBlocklist(c.String("blocklist"))
 	}
+	return defaultBlocklist()
+}
+
+func defaultBlocklist() (*targets.Blocklist, error) {
 	return targets.ParseBlocklist("default", bytes.NewReader(zmap.DefaultBlocklist))
 }
 
@@ -141,7 +147,7 @@ func openHitlist(name string) (io.ReadCloser, error) {
 //	--source-ip=ADDRESS      of IPv6 targets: zmap.IPv4Placeholder
 //	--gateway-mac=MAC
 //	-b/dev/null              the blocklist, in the spelling of 2.1.1 and 4
-//	--seed=1                 of at most smallestGroup targets: see safeSeed
+//	--seed=1                 of at most smallestGroup indices: see safeSeed
 //	CIDR                     as many lines as IndexCIDRs has
 //	probe-args:source=ADDRESS
 //
@@ -161,6 +167,19 @@ func targetsArguments(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	indices := file.Count
+	if c.IsSet("ttl") {
+		firstTTL, lastTTL, err := zmap.ParseTTLs(c.String("ttl"))
+		if err != nil {
+			return usageErrorf("--ttl: %s", err)
+		}
+		ttls := uint64(lastTTL-firstTTL) + 1
+		if file.Count > targets.MaxCount/ttls {
+			return fmt.Errorf("%s lists %d addresses, a trace with %d TTLs takes %d: split the file",
+				c.Args().First(), file.Count, ttls, targets.MaxCount/ttls)
+		}
+		indices *= ttls
+	}
 	spec := zmap.Scan{Interface: c.String("interface"), GatewayMAC: c.String("gateway-mac")}
 	if spec.SourceIP, err = sourceOf(c); err != nil {
 		return err
@@ -171,7 +190,7 @@ func targetsArguments(c *cli.Context) error {
 	if err := completeRoute(&spec, first); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(c.App.Writer, strings.Join(indexArguments(spec, file.Count), "\n"))
+	_, err = fmt.Fprintln(c.App.Writer, strings.Join(indexArguments(spec, indices), "\n"))
 	return err
 }
 
@@ -182,8 +201,8 @@ const (
 	safeSeed      = 1
 )
 
-// indexArguments are the lines for a file of count targets, which are of the source's family.
-func indexArguments(spec zmap.Scan, count uint64) []string {
+// indexArguments are the lines for so many indices of targets, which are of the source's family.
+func indexArguments(spec zmap.Scan, indices uint64) []string {
 	source := spec.SourceIP.String()
 	if spec.SourceIP.Is6() {
 		source = zmap.IPv4Placeholder
@@ -194,10 +213,10 @@ func indexArguments(spec zmap.Scan, count uint64) []string {
 		"--gateway-mac=" + spec.GatewayMAC,
 		"-b/dev/null",
 	}
-	if count <= smallestGroup {
+	if indices <= smallestGroup {
 		lines = append(lines, fmt.Sprintf("--seed=%d", safeSeed))
 	}
-	lines = append(lines, targets.IndexCIDRs(count)...)
+	lines = append(lines, targets.IndexCIDRs(indices)...)
 	if spec.SourceIP.Is6() {
 		lines = append(lines, "probe-args:source="+spec.SourceIP.String())
 	}

@@ -127,7 +127,13 @@ func TestTargetsArguments(t *testing.T) {
 	if want := "--interface=scan0\n--source-ip=192.0.2.1\n--gateway-mac=02:00:00:00:00:01\n-b/dev/null\n--seed=1\n1.0.0.0/32\nprobe-args:source=2001:db8::1\n"; output != want || err != nil {
 		t.Errorf("got %q, %v", output, err)
 	}
+	// A trace has an index for each target and TTL.
+	output, err = runCommand(t, append([]string{"targets", "arguments", "--ttl=3-9"}, strings.Fields(named)...)...)
+	if !strings.Contains(output, "\n--seed=1\n1.0.0.0/30\n1.0.0.4/31\n1.0.0.6/32\nprobe-args:") || err != nil {
+		t.Errorf("got %q, %v", output, err)
+	}
 	for arguments, code := range map[string]int{
+		"--ttl 5 " + file: 2, "--ttl 0-5 " + file: 2,
 		"": 2, "a b": 2, "/none": 1, "targets_test.go": 1,
 		"--source-ip=198.18.0.1 " + file: 2, "--source-ip=x " + file: 2,
 	} {

@@ -23,7 +23,7 @@ var zmapFields = []string{
 	"saddr", "saddr_raw", "daddr", "daddr_raw", "ipid", "ttl",
 	"sport", "dport", "seqnum", "acknum", "window", "tcp_flags", "probe", "tcp_options", "mptcp", "mptcp_version",
 	"mptcp_flags", "mptcp_length", "mptcp_key", "sent_key", "canary", "sent_canary", "classification", "success",
-	"icmp_type", "icmp_code", "responder", "quote",
+	"icmp_type", "icmp_code", "responder", "quote", "probe_ttl", "sent",
 	"repeat", "cooldown", "timestamp_str", "timestamp_ts", "timestamp_us",
 }
 

@@ -21,12 +21,15 @@ type Row struct {
 	Flags    uint8
 	Options  []byte
 	MPTCP    MPTCP
-	Probe    string // V0 or V1
+	Probe    string // V0, V1 or Plain
 	SentKey  uint64 // of V0
 
 	ICMPType, ICMPCode uint8 // this and the next two: of ICMP
 	Responder          netip.Addr
 	Quote              []byte
+
+	ProbeTTL uint8  // this and the next: of a trace
+	Sent     []byte // our SYN, from its IP header on; nil in a scan
 
 	Repeat, Cooldown bool
 	Time             time.Time
@@ -41,6 +44,8 @@ const (
 	RST
 	ICMP
 )
+
+func (k Kind) String() string { return [...]string{"synack", "rst", "icmp"}[k] }
 
 // MPTCP is what the module prints about the MPTCP option of a TCP reply.
 type MPTCP struct {
@@ -76,14 +81,15 @@ func (r *Row) AppendTo(b []byte) []byte {
 	if r.Probe == V0 {
 		b = appendKey(b, `,"sent_key":"`, r.SentKey)
 	}
-	switch r.Kind {
-	case ICMP:
-		b = append(b, `,"classification":"icmp","success":false`...)
+	b = append(append(append(b, `,"classification":"`...), r.Kind.String()...), '"')
+	// In a trace every answer is a success, for ZMap's duplicate filter.
+	b = strconv.AppendBool(append(b, `,"success":`...), r.Kind == SYNACK || r.Sent != nil)
+	if r.Kind == ICMP {
 		b = r.appendICMPFields(b)
-	case RST:
-		b = append(b, `,"classification":"rst","success":false`...)
-	default:
-		b = append(b, `,"classification":"synack","success":true`...)
+	}
+	if r.Sent != nil {
+		b = appendNumber(b, `,"probe_ttl":`, uint64(r.ProbeTTL))
+		b = appendHex(b, `,"sent":"`, r.Sent)
 	}
 	return r.appendSystemFields(b)
 }

@@ -21,6 +21,9 @@ const (
 	IPv6 = "ipv6" // of an invented hitlist
 )
 
+// Plain is the control of a trace, without MP_CAPABLE.
+const Plain = "plain"
+
 // MaxRows is how many different targets there are.
 const MaxRows = 1 << 32
 

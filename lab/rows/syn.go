@@ -13,7 +13,8 @@ type SYN struct {
 	Seq                    uint32
 	TSValue                uint32
 	HopLimit               uint8  // or TTL
-	Probe                  string // V0 or V1
+	Label                  uint32 // IPv4 identification (16 bits) or IPv6 flow label (20 bits)
+	Probe                  string // V0, V1 or Plain
 	Key                    uint64 // of V0
 }
 
@@ -35,11 +36,11 @@ const (
 func (s *SYN) AppendTo(b []byte) []byte {
 	start := len(b)
 	if s.Target.Is4() { // RFC 791 §3.1
-		b = append(b, 0x45, 0, 0, 0, 0, 0, 0x40, 0, s.HopLimit, 6, 0, 0)
+		b = append(b, 0x45, 0, 0, 0, byte(s.Label>>8), byte(s.Label), 0x40, 0, s.HopLimit, 6, 0, 0)
 		source, target := s.Source.As4(), s.Target.As4()
 		b = append(append(b, source[:]...), target[:]...)
 	} else { // RFC 8200 §3
-		b = append(b, 0x60, 0, 0, 0, 0, 0, 6, s.HopLimit)
+		b = append(b, 0x60, byte(s.Label>>16&0xf), byte(s.Label>>8), byte(s.Label), 0, 0, 6, s.HopLimit)
 		source, target := s.Source.As16(), s.Target.As16()
 		b = append(append(b, source[:]...), target[:]...)
 	}
@@ -70,9 +71,10 @@ func (s *SYN) appendTCP(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, 64240)
 	b = append(b, 0, 0, 0, 0)
 	b = appendOurOptions(b, s.Target, s.TSValue)
-	if s.Probe == V0 {
+	switch s.Probe {
+	case V0:
 		b = appendCapable(b, &MPTCP{Length: 12, Flags: flagsV0, HasKey: true, Key: s.Key})
-	} else {
+	case V1:
 		b = appendCapable(b, &MPTCP{Length: 4, Version: 1, Flags: flagsV1})
 	}
 	b[start+12] = byte(len(b)-start) / 4 << 4

@@ -9,12 +9,17 @@ import (
 	"github.com/mpcensus/mpcensus/pipeline/zmap"
 )
 
-// ErrForeign is a reason of this package's own.
-const ErrForeign zmap.Reason = "foreign" // a row of another scan than the first one, or than the parameters say
+// Reasons of this package's own.
+const (
+	ErrForeign zmap.Reason = "foreign" // a row of another scan than the first one, or than the parameters say
+	ErrTrace   zmap.Reason = "trace"   // a row of mptcp_trace, not of a scan
+)
 
 // foreign compares a row with what is known of the scan.
 func foreign(p *dataset.Partition, row *zmap.Row) error {
 	switch {
+	case row.ProbeTTL.Valid:
+		return fmt.Errorf("%w: probe_ttl is %d: give rows of a trace to mpcensus trace --rows", ErrTrace, row.ProbeTTL.V)
 	case p.Family != "" && p.Family != family(row.Saddr):
 		return fmt.Errorf("%w: saddr is %s, the scan is of %s", ErrForeign, row.Saddr, p.Family)
 	case p.Port != 0 && row.Sport.Valid && p.Port != row.Sport.V:

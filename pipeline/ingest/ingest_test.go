@@ -353,6 +353,21 @@ func TestParamsAgainstRows(t *testing.T) {
 	}
 }
 
+// A trace's answers are none of the scan's, wherever they stand: routers would be counted as hosts.
+func TestTraceRowsAreRejected(t *testing.T) {
+	const row = `{"saddr":"198.18.0.1","classification":"rst","sport":443,"probe":"v1","timestamp_ts":1795421700}` + "\n"
+	traced := strings.ReplaceAll(row, "}", `,"probe_ttl":3,"sent":"45"}`)
+	dir := t.TempDir()
+	s, err := run(t.Context(), t, dir, strings.NewReader(traced+row+traced), params())
+	if err != nil || s.Kept != 1 || s.Rejected != 2 || s.Reasons[ErrTrace] != 2 || s.Scan.ID != "20261123T081500.000000Z-ipv4-443-v1" {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	rejects := tree(t, dir)[s.Rejects[0]]
+	if n := strings.Count(rejects, "trace: probe_ttl is 3: give rows of a trace to mpcensus trace --rows"); n != 2 {
+		t.Errorf("rejects:\n%s", rejects)
+	}
+}
+
 func known(n uint64) sql.Null[uint64] { return sql.Null[uint64]{V: n, Valid: true} }
 
 func TestProvenance(t *testing.T) {

@@ -109,6 +109,15 @@ func saveLiveScan(path string, scan liveScan) error {
 	return store.WriteFile(context.Background(), folder, scanFile, text)
 }
 
+// LiveWhole says whether the spool in a folder has all rows of a scan that ended well.
+func LiveWhole(folder string) (bool, error) {
+	scan, err := readLiveScan(filepath.Join(folder, scanFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return scan.Provenance.Complete, err
+}
+
 // maxScanFile bounds what is read as a liveScan: the longest command line is 2 MiB.
 const maxScanFile = 16 << 20
 

@@ -21,8 +21,8 @@ type Counts struct {
 	AnsweredInCooldown sql.Null[uint64]
 }
 
-// countsPrefix begins the line in which the probe module reports what it counted, before ZMap ends.
-const countsPrefix = ModuleName + ": counts "
+// countsMark is between a probe module's name and what it counted, in the line that it prints before ZMap ends.
+const countsMark = ": counts "
 
 // moduleCounts is the JSON of that line (zmap-module/wire/counts.h).
 type moduleCounts struct {
@@ -33,7 +33,7 @@ type moduleCounts struct {
 	InvalidByReason map[string]uint64 `json:"invalid_by_reason"`
 }
 
-// parseModuleCounts reads what follows countsPrefix.
+// parseModuleCounts reads what follows countsMark.
 func parseModuleCounts(text string) (moduleCounts, error) {
 	var c moduleCounts
 	if err := json.Unmarshal([]byte(text), &c); err != nil {

@@ -58,12 +58,12 @@ func TestCountsFromMessages(t *testing.T) {
 		failures sql.Null[uint64]
 		warnings int
 	}{
-		"one line":       {countsPrefix + countsLine + "\n", 10, null(uint64(1)), 0},
+		"one line":       {ModuleName + countsMark + countsLine + "\n", 10, null(uint64(1)), 0},
 		"no line":        {"", 7, sql.Null[uint64]{}, 0},
-		"two lines":      {countsPrefix + countsLine + "\n" + countsPrefix + countsLine + "\n", 7, sql.Null[uint64]{}, 0},
-		"no JSON":        {countsPrefix + "many\n", 7, sql.Null[uint64]{}, 1},
-		"another line":   {"x" + countsPrefix + countsLine + "\n", 7, sql.Null[uint64]{}, 1},
-		"a line of 1 MB": {countsPrefix + strings.Repeat("9", 1<<20) + "\n", 7, sql.Null[uint64]{}, 0},
+		"two lines":      {ModuleName + countsMark + countsLine + "\n" + ModuleName + countsMark + countsLine + "\n", 7, sql.Null[uint64]{}, 0},
+		"no JSON":        {ModuleName + countsMark + "many\n", 7, sql.Null[uint64]{}, 1},
+		"another line":   {"x" + ModuleName + countsMark + countsLine + "\n", 7, sql.Null[uint64]{}, 1},
+		"a line of 1 MB": {ModuleName + countsMark + strings.Repeat("9", 1<<20) + "\n", 7, sql.Null[uint64]{}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := filepath.Join(t.TempDir(), "stderr")
@@ -85,6 +85,26 @@ func TestCountsFromMessages(t *testing.T) {
 				t.Errorf("warned: %q", m.warned)
 			}
 		})
+	}
+}
+
+// A trace has the counts of its own module.
+func TestCountsOfTrace(t *testing.T) {
+	for _, test := range []struct {
+		module string
+		sent   uint64 // 7 is ZMap's own number
+	}{{TraceModuleName, 10}, {ModuleName, 7}} {
+		p, _, err := startScript(t, t.Context(), Scan{FirstTTL: 1, LastTTL: 24},
+			statusLine+"echo '"+test.module+countsMark+countsLine+"' >&2\n"+writeMetadata)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, p.Rows); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := p.Wait(); err != nil || got.Counts.ProbesSent != null(test.sent) {
+			t.Errorf("%s: got %+v, %v", test.module, got, err)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type Decoder struct {
 	tcpOptions [maxTCPOptions]byte // of Row.TCPOptions
 	daddr      lastAddress         // our own, which seldom changes
 	quote      []byte              // of Row.Quote
+	sent       [maxSent]byte       // of Row.Sent
 
 	// What the line being read says beyond its row.
 	row                   *Row
@@ -212,6 +213,10 @@ func (d *Decoder) finish() error {
 		return fmt.Errorf("%w: classification", ErrMissing)
 	case d.microseconds.Valid && !d.seconds.Valid:
 		return fmt.Errorf("%w: timestamp_ts beside timestamp_us", ErrMissing)
+	case r.Sent != nil && !r.ProbeTTL.Valid:
+		return fmt.Errorf("%w: probe_ttl beside sent", ErrMissing)
+	case r.ProbeTTL.Valid && r.Sent == nil:
+		return fmt.Errorf("%w: sent beside probe_ttl", ErrMissing)
 	}
 	if d.seconds.Valid {
 		r.Time = time.Unix(d.seconds.V, d.microseconds.V*int64(time.Microsecond)).UTC()

@@ -172,6 +172,10 @@ func (r randomRows) row() []printedMember {
 	if probe == ProbeV0 {
 		add("sent_key", quoted(r.octets(8)))
 	}
+	if r.IntN(3) == 0 { // of a trace
+		add("probe_ttl", r.number(1<<8))
+		add("sent", quoted(r.octets(r.IntN(101))))
+	}
 	add("classification", quoted(kind))
 	add("success", truth())
 	add("repeat", truth())

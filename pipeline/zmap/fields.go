@@ -42,6 +42,8 @@ const (
 	icmpType
 	icmpCode
 	quote
+	probeTTL
+	sent
 	endOfRow // the end of a shape
 )
 
@@ -76,6 +78,8 @@ var fieldNames = [endOfRow]string{
 	icmpType:       "icmp_type",
 	icmpCode:       "icmp_code",
 	quote:          "quote",
+	probeTTL:       "probe_ttl",
+	sent:           "sent",
 }
 
 func (f field) name() string { return fieldNames[f] }
@@ -95,7 +99,7 @@ var fields = func() map[string]field {
 // hasType says whether a value has one of the JSON types of a known field.
 func (f field) hasType(value []byte) bool {
 	switch f {
-	case saddr, daddr, responder, probe, classification, tcpOptions, presence, mptcpKey, sentKey, sentCanary, canary, quote:
+	case saddr, daddr, responder, probe, classification, tcpOptions, presence, mptcpKey, sentKey, sentCanary, canary, quote, sent:
 		return value[0] == '"'
 	case seqnum, acknum:
 		return value[0] == '"' || isInteger(value)
@@ -200,6 +204,10 @@ func (d *Decoder) take(f field, text []byte) int {
 	case quote:
 		d.quote = slices.Grow(d.quote[:0], len(text)/2)
 		return takeHex(text, &r.Quote, d.quote[:cap(d.quote)])
+	case probeTTL:
+		return takeInteger(text, &r.ProbeTTL, 1<<8-1)
+	case sent:
+		return takeHex(text, &r.Sent, d.sent[:])
 	default:
 		return skipPlain(text)
 	}

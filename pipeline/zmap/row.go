@@ -43,6 +43,10 @@ const (
 // Probes are all values of Row.Probe.
 var Probes = []string{ProbeV0, ProbeV1, ProbePlain, ProbeCanary}
 
+// maxSent is the longest packet that a probe can be: IPv6 header, TCP header and as many options as it can hold
+// (RFC 8200 §3, RFC 9293 §3.1).
+const maxSent = 40 + 20 + maxTCPOptions
+
 // maxTCPOptions is what a data offset of 15 words leaves for options (RFC 9293 §3.1).
 const maxTCPOptions = 40
 
@@ -62,7 +66,7 @@ type Row struct {
 	TCPFlags       sql.Null[uint8]
 	Probe          string
 	Classification string
-	Success        bool // if the row does not say: the classification is SYNACK
+	Success        bool // an answer, as ZMap counts them: in a scan SYN-ACKs; if the row does not say, those
 	Repeat         sql.Null[bool]
 	Cooldown       sql.Null[bool]
 
@@ -77,4 +81,8 @@ type Row struct {
 	ICMPType  sql.Null[uint8]
 	ICMPCode  sql.Null[uint8]
 	Quote     []byte
+
+	// Of a trace; a row has both or none.
+	ProbeTTL sql.Null[uint8] // that our packet had when it was sent; IPv6: hop limit
+	Sent     []byte          // our packet as it was sent, from its IP header on, whole
 }

@@ -132,7 +132,7 @@ func (m modelRow) hexNumber(name string) (n uint64) {
 }
 
 func (m modelRow) read() (Row, Reason) {
-	if m.has("timestamp_us") && !m.has("timestamp_ts") {
+	if m.has("timestamp_us") && !m.has("timestamp_ts") || m.has("sent") != m.has("probe_ttl") {
 		return Row{}, ErrMissing
 	}
 	row := Row{
@@ -145,6 +145,7 @@ func (m modelRow) read() (Row, Reason) {
 		Success: m["classification"] == "synack",
 		Repeat:  m.truth("repeat"), Cooldown: m.truth("cooldown"),
 		TCPOptions: m.octets("tcp_options"), Quote: m.octets("quote"),
+		ProbeTTL: modelInteger[uint8](m, "probe_ttl"), Sent: m.octets("sent"),
 		SentKey:    sql.Null[uint64]{V: m.hexNumber("sent_key"), Valid: m.has("sent_key")},
 		SentCanary: sql.Null[uint32]{V: uint32(m.hexNumber("sent_canary")), Valid: m.has("sent_canary")},
 		Canary:     mptcp.Canary(m.text("canary")),

@@ -100,6 +100,16 @@ func validRows(t testing.TB) map[string]Row {
 			Responder: netip.MustParseAddr("198.18.255.1"),
 			Quote:     unhex(t, "450000280001000001060000c0000201c61200099c4101bb"),
 		},
+		"valid-trace": {
+			Time:  time.Date(2026, 11, 23, 8, 15, 1, 0, time.UTC),
+			Saddr: netip.MustParseAddr("198.18.0.9"), Daddr: netip.MustParseAddr("192.0.2.1"),
+			Sport: null(uint16(443)), Dport: null(uint16(40001)), TTL: null(uint8(250)), IPID: null(uint16(1)),
+			Probe: ProbeV1, Classification: ICMP, Success: true, ICMPType: null(uint8(11)), ICMPCode: null(uint8(0)),
+			Responder: netip.MustParseAddr("198.18.255.1"),
+			Quote:     unhex(t, "4500002c1234400001060000c0000201c61200099c4101bb01020304"),
+			ProbeTTL:  null(uint8(3)),
+			Sent:      unhex(t, "4500002c1234400003060000c0000201c61200099c4101bb01020304000000006002faf0000000001e040101"),
+		},
 		"valid-malformed-option": change(v1, func(r *Row) {
 			r.TCPOptions = unhex(t, "1e080181ffffffff")
 			r.MPCapable = mptcp.MPCapable{

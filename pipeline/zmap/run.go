@@ -40,6 +40,7 @@ type Process struct {
 	cmd          *exec.Cmd
 	backlogDrops backlogDrops // when it started
 	metadataFile string
+	countsPrefix string        // of the line with the module's counts
 	underWay     chan struct{} // closed when a probe is known to have been sent
 	stderrDone   chan struct{} // closed when ZMap's messages have ended
 	// What ZMap's messages said; read after stderrDone.
@@ -126,6 +127,7 @@ func launch(ctx context.Context, zmap Installation, scan Scan, seed uint64, stat
 	p := &Process{
 		Seed:         seed,
 		metadataFile: metadata.Name(),
+		countsPrefix: scan.moduleName() + countsMark,
 		underWay:     make(chan struct{}),
 		stderrDone:   make(chan struct{}),
 	}
@@ -213,8 +215,8 @@ func (p *Process) readMessages(messages io.Reader, begin func(), status, warn fu
 		}
 		switch {
 		case line == "":
-		case strings.HasPrefix(line, countsPrefix):
-			counts, err := parseModuleCounts(strings.TrimPrefix(line, countsPrefix))
+		case strings.HasPrefix(line, p.countsPrefix):
+			counts, err := parseModuleCounts(strings.TrimPrefix(line, p.countsPrefix))
 			if err != nil {
 				warn(fmt.Sprintf("the probe module's counts cannot be read: %v", err))
 				break

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -206,5 +207,52 @@ func TestCancelInterruptsZMap(t *testing.T) {
 	}
 	if took := time.Since(begun); took > killDelay {
 		t.Errorf("took %v", took)
+	}
+}
+
+// When this process is killed, nobody is left to end ZMap: the next line that it prints does, a status line within
+// a second, by SIGPIPE. (A parent-death signal would not: ZMap gives up root, which clears it, prctl(2).)
+func TestZMapEndsWhenNobodyReads(t *testing.T) {
+	const beats = "ZMAP_TEST_BEATS"
+	if path := os.Getenv(beats); path != "" { // the process that is killed
+		if _, _, err := startScript(t, t.Context(), Scan{}, "while :; do echo >>"+path+"\n"+statusLine+"sleep 0.05; done"); err != nil {
+			t.Fatal(err)
+		}
+		select {}
+	}
+	path := filepath.Join(t.TempDir(), "beats")
+	size := func() int64 {
+		status, err := os.Stat(path)
+		if err != nil {
+			return 0
+		}
+		return status.Size()
+	}
+	// await says whether the number of beats becomes another, or stays, for a while.
+	await := func(change bool) bool {
+		for range 20 {
+			before := size()
+			time.Sleep(500 * time.Millisecond)
+			if (size() != before) == change {
+				return true
+			}
+		}
+		return false
+	}
+	us := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	us.Env = append(os.Environ(), beats+"="+path, "TMPDIR="+filepath.Dir(path))
+	if err := us.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begun := await(true)
+	if err := us.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = us.Wait()
+	if !begun {
+		t.Fatal("ZMap did not start")
+	}
+	if !await(false) {
+		t.Error("ZMap goes on")
 	}
 }

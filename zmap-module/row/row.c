@@ -7,7 +7,7 @@
 #include "../wire/hex.h"
 #include "../wire/store.h"
 
-struct field_def row_fields[ROW_FIELD_COUNT] = {
+struct field_def row_fields[TRACE_ROW_FIELD_COUNT] = {
     {"sport", "int", "target's TCP port"},
     {"dport", "int", "our TCP port"},
     {"seqnum", "string", "TCP sequence number, unsigned decimal (TCP replies)"},
@@ -25,11 +25,13 @@ struct field_def row_fields[ROW_FIELD_COUNT] = {
     {"canary", "string", "none, mirrored or altered (TCP replies, if one was sent)"},
     {"sent_canary", "string", "nonce of the canary sent to this target, 8 hex digits"},
     {"classification", "string", "synack, rst or icmp"},
-    {"success", FIELD_SUCCESS_TYPE, "1 for a SYN-ACK, else 0"},
+    {"success", FIELD_SUCCESS_TYPE, "1 for a SYN-ACK, and in a trace for every answer"},
     {"icmp_type", "int", "ICMP type (ICMP replies)"},
     {"icmp_code", "int", "ICMP code (ICMP replies)"},
     {"responder", "string", "source of the ICMP message (ICMP replies)"},
     {"quote", "string", "quoted packet, hex, all bytes (ICMP replies)"},
+    {"probe_ttl", "int", "TTL or hop limit of the probe as it was sent (traces)"},
+    {"sent", "string", "the probe as it was sent, hex, from its IP header on (traces)"},
 };
 
 static struct {
@@ -39,6 +41,7 @@ static struct {
 	char mptcp_key[17], sent_key[17], sent_canary[9];
 	char tcp_options[2 * TCP_OPTIONS_MAX_BYTES + 1];
 	char quote[2 * CAPTURE_BYTES + 1];
+	char sent[2 * SYN_MAX_BYTES + 1];
 } text;
 
 static void add_int_if(struct fieldset *fs, const char *name, bool present,
@@ -188,6 +191,18 @@ static void add_sent_canary(struct fieldset *fs, const struct scan *scan,
 	field_add_string(fs, "sent_canary", text.sent_canary);
 }
 
+static void add_probe(struct fieldset *fs, const struct scan *scan,
+		      const struct reply *reply)
+{
+	uint8_t packet[SYN_MAX_BYTES];
+	size_t length = scan_make_probe(scan, packet, (uint32_t)reply->our_address.low,
+					&reply->target);
+
+	field_add_int(fs, "probe_ttl", scan_probe_ttl(scan, &reply->target));
+	hex_encode(packet, length, text.sent);
+	field_add_string(fs, "sent", text.sent);
+}
+
 /*
  * ZMap took these from the packet, which it reads as IPv4; and an ICMP message came from
  * a router, while the row is about the target that it quotes.
@@ -223,6 +238,9 @@ void row_add(struct fieldset *fs, const struct scan *scan, const struct reply *r
 		   scan_sent_key(scan, &reply->target), text.sent_key);
 	add_sent_canary(fs, scan, reply);
 	field_add_string(fs, "classification", classification(reply->kind));
-	field_add_success(fs, reply->kind == REPLY_SYNACK);
+	/* ZMap's duplicate detection knows only what was a success before. */
+	field_add_success(fs, reply->kind == REPLY_SYNACK || scan_is_trace(scan));
 	add_icmp(fs, reply);
+	if (scan_is_trace(scan))
+		add_probe(fs, scan, reply);
 }

@@ -10,12 +10,14 @@
 /* snaplen: an Ethernet frame of 1500 bytes with room to spare. */
 #define CAPTURE_BYTES 1600
 
-#define ROW_FIELD_COUNT 22
+/* The rows of a trace have all fields, those of any other scan leave out the last two. */
+#define TRACE_ROW_FIELD_COUNT 24
+#define ROW_FIELD_COUNT (TRACE_ROW_FIELD_COUNT - 2)
 
-extern struct field_def row_fields[ROW_FIELD_COUNT];
+extern struct field_def row_fields[TRACE_ROW_FIELD_COUNT];
 
 /*
- * Adds exactly the fields of row_fields, in their order, to a fieldset that already holds
+ * Adds exactly the scan's fields of row_fields, in their order, to a fieldset that already holds
  * ZMap's IP fields, and corrects those: ZMap reads every packet as if it were IPv4.
  *
  * Texts live in static memory until the next call: ZMap has one receive thread, and has

@@ -40,7 +40,7 @@ test_adds() {
 	expect "add: wire" "$(diff -r "$module/wire" "$added/wire")" ""
 	expect "add: registered" "$(registered)" \
 		"$(cd "$tree/src" && LC_ALL=C ls probe_modules/mptcp/*/*.c)"
-	expect "add: modules of the built tree" "$(build)" "other mptcp_synscan "
+	expect "add: modules of the built tree" "$(build)" "other mptcp_synscan mptcp_trace "
 	expect "add: nothing else" "$(diff -rq "$here/zmap4-tree" "$tree" | sort)" \
 		"Files $here/zmap4-tree/src/CMakeLists.txt and $tree/src/CMakeLists.txt differ
 Files $here/zmap4-tree/src/probe_modules/probe_modules.c and $tree/src/probe_modules/probe_modules.c differ
@@ -89,7 +89,7 @@ test_update() {
 	rm "$work/module/wire/later.c"
 	"$work/module/zmap4/add-to-zmap.sh" "$tree"
 	expect "removed source" "$(registered | grep -c later)$(find "$tree" -name 'later*')" 0
-	expect "registered once" "$(grep -c module_mptcp_synscan "$tree/src/probe_modules/probe_modules.c")" 2
+	expect "registered once" "$(grep -c 'module_mptcp_synscan.*module_mptcp_trace' "$tree/src/probe_modules/probe_modules.c")" 2
 }
 
 # refused WHAT ARGUMENT...: one line, and the tree as it was.
@@ -123,7 +123,7 @@ test_refusals() {
 test_failure_leaves_tree() {
 	fresh_tree
 	copy_module
-	rm "$work/module/zmap4/mptcp_synscan.c"
+	rm "$work/module/zmap4/module.c"
 	state "$tree" >"$work/before"
 	run "$work/module/zmap4/add-to-zmap.sh" "$tree"
 	expect "failure: status" "$status" 1

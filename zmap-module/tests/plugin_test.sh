@@ -29,13 +29,16 @@ else
 	skip "network namespaces are not allowed here"
 fi
 
+# What the tests try, but those of traces.
+module=mptcp_synscan
+
 # dryrun ZMAP'S-ARGUMENTS...: prints probes instead of sending them. Without the launcher: here is only what
 # the module itself takes and refuses.
 dryrun() {
 	# The parts of $namespace are words of their own.
 	# shellcheck disable=SC2086
 	run $namespace sh -c 'ip link set lo up && exec "$@"' sh env LD_PRELOAD="$bin/mptcp.so" zmap \
-		-C /dev/null -M mptcp_synscan -p 443 -i lo -S 192.0.2.1 -G 02:00:00:00:00:01 --dryrun \
+		-C /dev/null -M "$module" -p 443 -i lo -S 192.0.2.1 -G 02:00:00:00:00:01 --dryrun \
 		-c 0 -q -v 0 -o /dev/null "$@"
 }
 
@@ -47,9 +50,11 @@ scan() {
 test_listed() {
 	run "$bin/zmap-mptcp" --list-probe-modules
 	expect "modules" "$(tr '\n' ' ' <"$work/out")" \
-		"tcp_synscan icmp_echoscan icmp_echo_time udp ntp mptcp_synscan "
-	run "$bin/zmap-mptcp" -M mptcp_synscan --help
-	expect "--help" "$(grep -c -e '--probe-args=name=value' "$work/out")" 1
+		"tcp_synscan icmp_echoscan icmp_echo_time udp mptcp_trace mptcp_synscan "
+	for module in mptcp_trace mptcp_synscan; do
+		run "$bin/zmap-mptcp" -M $module --help
+		expect "$module --help" "$(grep -c -e '--probe-args=name=value' "$work/out")" 1
+	done
 }
 
 # name:type of the row contract, and of the fields that ZMap itself brings to it.
@@ -59,20 +64,30 @@ contract="saddr:string daddr:string sport:int dport:int window:int ttl:int tcp_f
 	sent_canary:string canary:string classification:string success:int icmp_type:int icmp_code:int responder:string
 	quote:string repeat:int cooldown:int timestamp-ts:int timestamp-us:int"
 
-test_output_fields() {
-	run "$bin/zmap-mptcp" -M mptcp_synscan --list-output-fields
-	for field in $contract; do
+# output_fields MODULE NAME:TYPE...
+output_fields() {
+	run "$bin/zmap-mptcp" -M "$1" --list-output-fields
+	shift
+	for field; do
 		expect "output field $field" "$(awk -v name="${field%:*}" -v type="${field#*:}:" \
 			'$1 == name && $2 == type' "$work/out" | wc -l)" 1
 	done
 	expect "double fields" "$(awk '{ print $1 }' "$work/out" | sort | uniq -d)" ""
 }
 
+test_output_fields() {
+	# shellcheck disable=SC2086
+	output_fields mptcp_synscan $contract
+	expect "fields of traces in a scan" "$(grep -c -e '^probe_ttl ' -e '^sent ' "$work/out")" 0
+	# shellcheck disable=SC2086
+	output_fields mptcp_trace $contract probe_ttl:int sent:string
+}
+
 test_probe_args_help() {
 	scan --probe-args=help
 	expect "help: status" "$status" 0
 	expect "help: names" "$(grep -c -e '^  probe=' -e '^  key=' -e '^  options=' -e '^  canary=' \
-		-e '^  targets=' -e '^  source=' "$work/out")" 6
+		-e '^  targets=' -e '^  source=' -e '^  ttl=' "$work/out")" 7
 	expect "help: probes" "$(grep -c '{ ip:' "$work/out")" 0
 }
 
@@ -80,7 +95,7 @@ test_probe_args_help() {
 refused() {
 	expect "$1: status" "$status" 1
 	expect "$1: lines on stderr" "$(lines "$work/err")" 1
-	expect "$1: whose" "$(cut -d: -f1 "$work/err")" mptcp_synscan
+	expect "$1: whose" "$(cut -d: -f1 "$work/err")" "$module"
 	expect "$1: probes" "$(grep -c '{ ip:' "$work/out")" 0
 }
 
@@ -88,7 +103,7 @@ test_refused_args() {
 	for args in --probe-args=prob=v1 --probe-args=probe=v2 --probe-args=probe=v1,probe=v1 \
 		--probe-args=key=static:12 --probe-args=options=none "--probe-args=probe=v1," \
 		--probe-args=canary=yes --probe-args=source=192.0.2.1 \
-		--probe-args=source=2001:db8::1 "--probe-args=targets=$work/none" \
+		--probe-args=source=2001:db8::1 --probe-args=ttl=1-24 "--probe-args=targets=$work/none" \
 		"--probe-args=$(printf '%01100d' 0)" --source-port=40000 --vpn; do
 		scan "$args"
 		refused "$args"
@@ -209,6 +224,40 @@ test_wrong_index_set() {
 	# shellcheck disable=SC2086
 	indexed "$work/targets4" $six -b /dev/null $set300
 	refused "IPv4 with source"
+}
+
+# Every target once with every TTL, in the packets' own words: TTL, then the destination's last word.
+test_trace() {
+	module=mptcp_trace
+	set900="1.0.0.0/23 1.0.2.0/24 1.0.3.0/25 1.0.3.128/30"
+	for ttl in 05 06 07; do
+		sed "s/^/$ttl /" "$work/every"
+	done | sort >"$work/every_pair"
+	for family in 4 6; do
+		pair='.\{16\}\(..\).\{14\}c612\(....\)'
+		[ $family = 6 ] && pair='.\{14\}\(..\).\{32\}20010db8.\{20\}\(....\)'
+		source=
+		[ $family = 6 ] && source=$six
+		# shellcheck disable=SC2086
+		indexed "$work/targets$family" "$source,ttl=5-7" -b /dev/null $set900
+		expect "trace IPv$family: status" "$status" 0
+		expect "trace IPv$family: every pair once" \
+			"$(sed -n "s/^mptcp_trace { ip: $pair.*/\1 \2/p" "$work/out" | sort | diff "$work/every_pair" - | head -n 3)" ""
+		# shellcheck disable=SC2086
+		indexed "$work/targets$family" "$source,ttl=5-8" -b /dev/null $set900
+		refused "trace IPv$family: the indices of one TTL less"
+		# shellcheck disable=SC2086
+		indexed "$work/targets$family" "$source" -b /dev/null $set300
+		refused "trace IPv$family: the targets' indices"
+	done
+	scan --probe-args=probe=v1
+	refused "trace without target file"
+	for ttl in 0-5 5 6-5 1-65; do
+		# shellcheck disable=SC2086
+		indexed "$work/targets4" ",ttl=$ttl" -b /dev/null $set900
+		refused "trace with ttl=$ttl"
+	done
+	module=mptcp_synscan
 }
 
 # defect WHAT: of the target file $work/defect
@@ -353,6 +402,7 @@ test_probe_args_help
 test_refused_args
 test_index_set
 test_wrong_index_set
+test_trace
 test_target_file_defects
 test_dissected
 test_other_programs

@@ -17,6 +17,7 @@ static void test_defaults(void)
 		CHECK(!args.canary);
 		CHECK_TEXT(args.targets, "");
 		CHECK(!args.has_source);
+		CHECK_EQ("TTLs", args.ttls.last, 0);
 	}
 }
 
@@ -52,6 +53,28 @@ static void test_accepted(void)
 	CHECK(probe_args_parse("help", &args, error) == PROBE_ARGS_HELP_ASKED);
 }
 
+static void test_ttls(void)
+{
+	static const struct {
+		const char *text;
+		uint8_t first, last;
+	} ranges[] = {
+	    {"ttl=1-24", 1, 24},
+	    {"ttl=7-7", 7, 7},
+	    {"ttl=1-64", 1, 64},
+	    {"ttl=01-09", 1, 9},
+	};
+
+	for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+		struct probe_args args;
+		char error[PROBE_ARGS_ERROR_BYTES];
+
+		CHECK(probe_args_parse(ranges[i].text, &args, error) == PROBE_ARGS_OK);
+		CHECK_EQ(ranges[i].text, args.ttls.first, ranges[i].first);
+		CHECK_EQ(ranges[i].text, args.ttls.last, ranges[i].last);
+	}
+}
+
 /* The longest path that fits. */
 static void test_long_path(void)
 {
@@ -67,8 +90,11 @@ static void test_long_path(void)
 	CHECK_TEXT(error, "1025 characters are too many (allowed: 1024)");
 }
 
-#define NAMES "(allowed: probe, key, options, canary, targets, source, or help alone)"
+#define NAMES                                                                            \
+	"(allowed: probe, key, options, canary, targets, source, ttl, or help "          \
+	"alone)"
 #define SOURCES "(allowed: an IPv6 address)"
+#define TTLS "(allowed: FIRST-LAST, both from 1 to 64)"
 #define PROBES "(allowed: v0, v1 or plain)"
 #define KEYS "(allowed: weight16, or static: and 16 hex digits)"
 
@@ -111,6 +137,19 @@ static const struct {
     {"source=2001:db8::1/64", "bad value '2001:db8::1/64' for 'source' " SOURCES},
     {"source=fe80::1%eth0", "bad value 'fe80::1%eth0' for 'source' " SOURCES},
     {"source=2001:db8::1,source=2001:db8::1", "'source' is given twice (allowed: once)"},
+    {"ttl=", "bad value '' for 'ttl' " TTLS},
+    {"ttl=5", "bad value '5' for 'ttl' " TTLS},
+    {"ttl=-5", "bad value '-5' for 'ttl' " TTLS},
+    {"ttl=5-", "bad value '5-' for 'ttl' " TTLS},
+    {"ttl=0-5", "bad value '0-5' for 'ttl' " TTLS},
+    {"ttl=6-5", "bad value '6-5' for 'ttl' " TTLS},
+    {"ttl=1-65", "bad value '1-65' for 'ttl' " TTLS},
+    {"ttl=1-257", "bad value '1-257' for 'ttl' " TTLS},
+    {"ttl=1--5", "bad value '1--5' for 'ttl' " TTLS},
+    {"ttl=1-5-9", "bad value '1-5-9' for 'ttl' " TTLS},
+    {"ttl=1- 5", "bad value '1- 5' for 'ttl' " TTLS},
+    {"ttl=+1-5", "bad value '+1-5' for 'ttl' " TTLS},
+    {"ttl=a-b", "bad value 'a-b' for 'ttl' " TTLS},
     {"probe=v1,probe=v1", "'probe' is given twice (allowed: once)"},
     {"probe=v1,key=weight16,probe=v0", "'probe' is given twice (allowed: once)"},
     {"probe=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -144,7 +183,7 @@ static void test_over_long(void)
 /* ZMap's --help breaks longer lines in odd places. */
 static void test_help_fits_80_columns(void)
 {
-	for (const char *line = PROBE_ARGS_HELP; *line != '\0';
+	for (const char *line = SYNSCAN_HELP TRACE_HELP; *line != '\0';
 	     line += strcspn(line, "\n") + 1)
 		CHECK(strcspn(line, "\n") <= 80);
 }
@@ -153,6 +192,7 @@ int main(void)
 {
 	test_defaults();
 	test_accepted();
+	test_ttls();
 	test_long_path();
 	test_refused();
 	test_over_long();

@@ -60,7 +60,8 @@ static void test_indexed_bits_are_balanced(void)
 						    .low = i},
 					.port = 443,
 					.index = i};
-		struct probe_state state = probe_state_indexed(&secret, &order, &target);
+		struct probe_state state =
+		    probe_state_indexed(&secret, &order, &target, 64);
 
 		low_ports += state.source_port < SOURCE_PORT_FIRST;
 		not_the_index += permutation_invert(&order, state.seq) != i;
@@ -131,10 +132,34 @@ static void test_layout(void)
 
 	target = sample_target_of(&scan);
 	hash = target_hash(&scan.secret, 'S', 0, &target);
-	state = probe_state_indexed(&scan.secret, &scan.order, &target);
+	state = probe_state_indexed(&scan.secret, &scan.order, &target, 0);
 	joined = (uint64_t)state.label << 15 |
 		 (uint64_t)(state.source_port - SOURCE_PORT_FIRST);
 	CHECK_EQ("indexed: bits 0-34", joined, hash & ((UINT64_C(1) << 35) - 1));
+}
+
+/* Only the label of IPv4 tells a TTL from another. */
+static void test_ttl(enum ip_family family)
+{
+	struct siphash_key secret = sample_secret();
+	struct permutation order = sample_indexed_scan(family).order;
+	struct target target = sample_target();
+
+	target.address.family = family;
+	/* Enough that some labels wrap. */
+	for (uint32_t i = 0; i < 100000; i++) {
+		struct probe_state without, with;
+		uint8_t ttl = (uint8_t)(i % 64 + 1);
+
+		target.address.low = i;
+		without = probe_state_indexed(&secret, &order, &target, 0);
+		with = probe_state_indexed(&secret, &order, &target, ttl);
+		CHECK_EQ("label", with.label,
+			 family == IP_FAMILY_4 ? (without.label + ttl) % (1u << 16)
+					       : without.label);
+		CHECK_EQ("port", with.source_port, without.source_port);
+		CHECK_EQ("sequence number", with.seq, without.seq);
+	}
 }
 
 int main(void)
@@ -144,5 +169,7 @@ int main(void)
 	test_depends_on_all_inputs();
 	test_messages();
 	test_layout();
+	test_ttl(IP_FAMILY_4);
+	test_ttl(IP_FAMILY_6);
 	return check_report("probe_state_test");
 }

@@ -1,5 +1,6 @@
 #include "../row/row.h"
 
+#include "../wire/hex.h"
 #include "check.h"
 #include "sample.h"
 
@@ -27,10 +28,12 @@ static void check_order_and_types(const struct fieldset *fs)
 	    "saddr", FIELD_SADDR_RAW, "daddr", FIELD_DADDR_RAW, "ipid", "ttl",
 	};
 
-	CHECK_EQ("fields", fs->len, IP_FIELD_COUNT + ROW_FIELD_COUNT);
+	int own = fs->len - IP_FIELD_COUNT;
+
+	CHECK(own == ROW_FIELD_COUNT || own == TRACE_ROW_FIELD_COUNT);
 	for (int i = 0; i < IP_FIELD_COUNT; i++)
 		CHECK_TEXT(fs->fields[i].name, ip_fields[i]);
-	for (int i = 0; i < ROW_FIELD_COUNT; i++) {
+	for (int i = 0; i < own; i++) {
 		const struct field *field = &fs->fields[IP_FIELD_COUNT + i];
 		bool is_string = strcmp(row_fields[i].type, "string") == 0;
 
@@ -173,6 +176,54 @@ static void test_ipv6(void)
 			      "icmp_code=4 responder=2001:db8:ffff::1 quote=6000");
 }
 
+static const char *value_of(const struct fieldset *fs, const char *name)
+{
+	for (int i = 0; i < fs->len; i++) {
+		if (strcmp(fs->fields[i].name, name) == 0)
+			return fs->fields[i].type == FS_NULL ? "NULL"
+							     : fs->fields[i].value.ptr;
+	}
+	return "missing";
+}
+
+/* Every answer is a success, and has the probe as scan_test.c knows it. */
+static void test_trace(enum ip_family family)
+{
+	static const uint8_t quote[] = {0x45, 0x00, 0x00, 0x2c};
+	static const char *const classes[] = {
+	    [REPLY_SYNACK] = "synack", [REPLY_RST] = "rst", [REPLY_ICMP] = "icmp"};
+	struct scan scan = sample_trace(family);
+
+	scan.syn = syn_template(&(struct syn_shape){
+	    .family = family, .kind = PROBE_V1, .source = sample_our_address(&scan)});
+	for (int kind = REPLY_SYNACK; kind <= REPLY_ICMP; kind++) {
+		struct reply reply = sample_reply(&scan, (enum reply_kind)kind);
+		struct fieldset fs = with_ip_fields();
+		const struct field *last;
+		uint8_t packet[SYN_MAX_BYTES];
+		char sent[2 * SYN_MAX_BYTES + 1];
+
+		reply.responder = sample_router_address(&scan);
+		reply.quote = quote;
+		reply.quote_length = kind == REPLY_ICMP ? sizeof quote : 0;
+		row_add(&fs, &scan, &reply);
+		check_order_and_types(&fs);
+		CHECK_EQ("fields", fs.len, IP_FIELD_COUNT + TRACE_ROW_FIELD_COUNT);
+		CHECK_TEXT(value_of(&fs, "classification"), classes[kind]);
+		last = &fs.fields[fs.len - 1];
+		CHECK_TEXT(last[-1].name, "probe_ttl");
+		CHECK_EQ("probe_ttl", last[-1].value.num, 6);
+		scan_make_syn(&scan, packet, SAMPLE_OUR_ADDRESS,
+			      0x01000000 + reply.target.index);
+		hex_encode(packet, scan.syn.length, sent);
+		CHECK_TEXT(value_of(&fs, "sent"), sent);
+		for (int i = 0; i < fs.len; i++) {
+			if (strcmp(fs.fields[i].name, "success") == 0)
+				CHECK_EQ("success", fs.fields[i].value.num, 1);
+		}
+	}
+}
+
 /* The examples of RFC 5952, section 4. */
 static void test_ipv6_text(void)
 {
@@ -201,16 +252,6 @@ static void test_ipv6_text(void)
 		row_add(&fs, &scan, &reply);
 		CHECK_TEXT(fs.fields[0].value.ptr, cases[i].text);
 	}
-}
-
-static const char *value_of(const struct fieldset *fs, const char *name)
-{
-	for (int i = 0; i < fs->len; i++) {
-		if (strcmp(fs->fields[i].name, name) == 0)
-			return fs->fields[i].type == FS_NULL ? "NULL"
-							     : fs->fields[i].value.ptr;
-	}
-	return "missing";
 }
 
 static void test_canary(void)
@@ -268,6 +309,8 @@ int main(void)
 	test_icmp();
 	test_ipv6();
 	test_ipv6_text();
+	test_trace(IP_FAMILY_4);
+	test_trace(IP_FAMILY_6);
 	test_canary();
 	test_longest_quote();
 	return check_report("row_test");

@@ -25,14 +25,14 @@ def addresses(family, count=COUNT):
     return sorted(ipaddress.ip_address(f"{prefixes[i % 3]}:0:0:{i * 7919 % 65536:x}:0:0:{i:x}") for i in range(count))
 
 
-def write_targets(family, path, count):
+def write_targets(family, path, count, ttls=1):
     """The format is described in wire/target_file.h, the set of indices in wire/index_set.h."""
     with open(path, "wb") as file:
         file.write(b"mptarget" + bytes([1, family]) + bytes(6) + count.to_bytes(8, "big") + bytes(8))
         for address in addresses(family, count):
             file.write(address.packed)
     base = ipaddress.ip_address("1.0.0.0")
-    print(*ipaddress.summarize_address_range(base, base + (count - 1)))
+    print(*ipaddress.summarize_address_range(base, base + (count * ttls - 1)))
 
 
 def expected(family, probe, address):

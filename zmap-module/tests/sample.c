@@ -34,6 +34,7 @@ struct scan sample_direct_scan(void)
 	    .args = {.probe = PROBE_V1},
 	    .secret = sample_secret(),
 	    .family = IP_FAMILY_4,
+	    .ttls = {64, 64},
 	    .port = SAMPLE_TARGET_PORT,
 	};
 }
@@ -50,6 +51,15 @@ struct scan sample_indexed_scan(enum ip_family family)
 	    .count = SAMPLE_RECORDS,
 	    .family = family,
 	};
+	return scan;
+}
+
+struct scan sample_trace(enum ip_family family)
+{
+	struct scan scan = sample_indexed_scan(family);
+
+	scan.method = METHOD_TRACE;
+	scan.ttls = (struct ttl_range){3, 9};
 	return scan;
 }
 
@@ -75,10 +85,12 @@ static struct ip_address address_of(const struct scan *scan, uint32_t ipv4,
 
 struct target sample_target_of(const struct scan *scan)
 {
+	uint32_t ttls = ttl_count(scan->ttls);
+
 	return (struct target){
 	    .address = address_of(scan, SAMPLE_TARGET_ADDRESS, SAMPLE_TARGET_ADDRESS_6),
 	    .port = SAMPLE_TARGET_PORT,
-	    .index = scan->targets.count > 0 ? SAMPLE_INDEX : 0,
+	    .index = scan->targets.count > 0 ? SAMPLE_INDEX * ttls + ttls / 2 : 0,
 	};
 }
 

@@ -31,9 +31,12 @@
 
 struct siphash_key sample_secret(void);
 
-/* All probe v1, without canary; an IPv6 scan is always indexed. */
+/* All probe v1, without canary, and with TTL 64; an IPv6 scan is always indexed. */
 struct scan sample_direct_scan(void);
 struct scan sample_indexed_scan(enum ip_family family);
+
+/* With the TTLs 3 to 9; the sample target is probed with 6. */
+struct scan sample_trace(enum ip_family family);
 
 /* 198.51.100.7:443, of a direct scan. */
 struct target sample_target(void);

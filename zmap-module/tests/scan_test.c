@@ -49,7 +49,7 @@ static void write_targets(char *path, enum ip_family family)
 }
 
 /* A scan of the arguments, and the target file if `family` is not 0. */
-static struct scan opened(const char *args, int family)
+static struct scan opened_by(enum scan_method method, const char *args, int family)
 {
 	struct scan scan;
 	char text[256] = "", error[SCAN_ERROR_BYTES] = "";
@@ -59,9 +59,14 @@ static struct scan opened(const char *args, int family)
 	if (family == 6)
 		snprintf(text, sizeof text, ",targets=%s," SOURCE, targets_6);
 	snprintf(text + strlen(text), sizeof text - strlen(text), ",%s", args);
-	CHECK(scan_open(&scan, text + 1, 443, error) == SCAN_OK);
+	CHECK(scan_open(&scan, method, text + 1, 443, error) == SCAN_OK);
 	CHECK_TEXT(error, "");
 	return scan;
+}
+
+static struct scan opened(const char *args, int family)
+{
+	return opened_by(METHOD_SYNSCAN, args, family);
 }
 
 static void test_open_direct(void)
@@ -69,8 +74,8 @@ static void test_open_direct(void)
 	struct scan one, other;
 	char error[SCAN_ERROR_BYTES];
 
-	CHECK(scan_open(&one, NULL, 443, error) == SCAN_OK);
-	CHECK(scan_open(&other, "", 443, error) == SCAN_OK);
+	CHECK(scan_open(&one, METHOD_SYNSCAN, NULL, 443, error) == SCAN_OK);
+	CHECK(scan_open(&other, METHOD_SYNSCAN, "", 443, error) == SCAN_OK);
 	CHECK_EQ("family", one.family, IP_FAMILY_4);
 	CHECK_EQ("targets", one.targets.count, 0);
 	CHECK_EQ("port", one.port, 443);
@@ -78,7 +83,7 @@ static void test_open_direct(void)
 	CHECK(one.secret.k0 != other.secret.k0 && one.secret.k1 != other.secret.k1);
 	CHECK(memcmp(&one.order, &other.order, sizeof one.order) != 0);
 	CHECK(memcmp(&one.syn, &other.syn, sizeof one.syn) != 0); /* TCP timestamp */
-	CHECK(scan_open(&one, "help", 443, error) == SCAN_HELP_ASKED);
+	CHECK(scan_open(&one, METHOD_SYNSCAN, "help", 443, error) == SCAN_HELP_ASKED);
 }
 
 static void test_open_refused(void)
@@ -109,7 +114,8 @@ static void test_open_refused(void)
 		struct scan scan;
 		char error[SCAN_ERROR_BYTES] = "", expected[256];
 
-		CHECK(scan_open(&scan, refused[i].args, 443, error) == SCAN_BAD);
+		CHECK(scan_open(&scan, METHOD_SYNSCAN, refused[i].args, 443, error) ==
+		      SCAN_BAD);
 		snprintf(expected, sizeof expected, "%s%s", refused[i].path,
 			 refused[i].error);
 		CHECK_TEXT(error, expected);
@@ -170,6 +176,108 @@ static void test_indexed_probes(enum ip_family family)
 		CHECK_EQ("nonce", load_u32(packet + ip_bytes + 56),
 			 scan_sent_canary(&scan, &target));
 	}
+}
+
+/*
+ * Index i is record i / T with TTL first + i % T. Of a target, only TTL, checksums, sequence
+ * number and identification (IPv6: window) differ; a TCP answer leads back to the TTL.
+ */
+static void test_trace_probes(enum ip_family family)
+{
+	struct scan scan = opened_by(METHOD_TRACE, "probe=v0,canary=on,ttl=3-13", family);
+	size_t ip_bytes = family == IP_FAMILY_6 ? 40 : 20;
+	size_t bytes = family == IP_FAMILY_6 ? 16 : 4;
+
+	CHECK_EQ("probes", scan_probe_count(&scan), RECORDS * 11);
+	for (uint32_t i = 0; i < RECORDS; i++) {
+		uint8_t first[SYN_MAX_BYTES], record[16];
+		uint32_t first_label = 0;
+
+		expected_record(family, i, record);
+		for (uint32_t step = 0; step < 11; step++) {
+			uint8_t packet[SYN_MAX_BYTES];
+			struct target target = {.index = UINT32_MAX};
+			struct sent sent;
+			uint32_t label, window;
+
+			CHECK_EQ("length",
+				 scan_make_syn(&scan, packet, SOURCE_4,
+					       INDEX_BASE + i * 11 + step),
+				 ip_bytes + 60);
+			CHECK(memcmp(packet + ip_bytes - bytes, record, bytes) == 0);
+			CHECK_EQ("TTL", packet[family == IP_FAMILY_6 ? 7 : 8], 3 + step);
+			sent = read_probe(packet);
+			CHECK_EQ("recognised",
+				 scan_recognise(&scan, sent.address, sent.port,
+						sent.source_port, sent.seq, &target),
+				 SCAN_OURS);
+			CHECK_EQ("index", target.index, i * 11 + step);
+			CHECK_EQ("TTL", scan_probe_ttl(&scan, &target), 3 + step);
+			CHECK_EQ("duplicate key", scan_duplicate_key(&scan, &target),
+				 INDEX_BASE + i * 11 + step);
+			label = family == IP_FAMILY_6 ? load_u32(packet) & 0xfffff
+						      : load_u32(packet + 4) >> 16;
+			if (step == 0) {
+				memcpy(first, packet, sizeof first);
+				first_label = label;
+			}
+			/* Of a scan it is 64240 and, with hop limit 64, 64800. */
+			window = load_u32(packet + ip_bytes + 12) & 0xffff;
+			if (family == IP_FAMILY_6) {
+				CHECK_EQ("label", label, first_label);
+				CHECK_EQ("window", window, 64800 - 64 + 3 + step);
+			} else {
+				CHECK_EQ("label", label, (first_label + step) % 65536);
+				CHECK_EQ("window", window, 64240);
+			}
+			CHECK(memcmp(first + ip_bytes, packet + ip_bytes, 4) == 0);
+			CHECK(memcmp(first + ip_bytes + 20, packet + ip_bytes + 20, 40) ==
+			      0);
+		}
+	}
+	CHECK_EQ("beyond",
+		 scan_make_syn(&scan, (uint8_t[SYN_MAX_BYTES]){0}, SOURCE_4,
+			       INDEX_BASE + RECORDS * 11),
+		 0);
+}
+
+static void test_trace_refused(void)
+{
+	static const uint8_t header[32] = {
+	    'm', 'p', 't', 'a',         'r',         'g',     'e',
+	    't', 1,   4,   [20] = 0x0a, [21] = 0xa0, [23] = 1};
+	char many[] = "/tmp/scan_test.many.XXXXXX", text[64];
+	char error[SCAN_ERROR_BYTES] = "", expected[256];
+	struct scan scan = opened_by(METHOD_TRACE, "canary=off", 6);
+	FILE *file = fdopen(mkstemp(many), "wb");
+
+	CHECK_EQ("TTLs by default", scan.ttls.first << 8 | scan.ttls.last, 1 << 8 | 24);
+	CHECK_TEXT(scan_module_name(&scan), "mptcp_trace");
+	CHECK(!scan_check_index_set(&scan, NULL, 0, NULL, RECORDS, error));
+	snprintf(
+	    expected, sizeof expected,
+	    "ZMap's targets are not the 7200 indices of %s and these TTLs: start it by "
+	    "zmap-mptcp or mpcensus scan, or as mpcensus targets arguments says",
+	    targets_6);
+	CHECK_TEXT(error, expected);
+	CHECK(scan_open(&scan, METHOD_TRACE, "probe=v1", 443, error) == SCAN_BAD);
+	CHECK_TEXT(error, "a trace needs targets=FILE, made by mpcensus targets build");
+	CHECK(scan_open(&scan, METHOD_SYNSCAN, "ttl=1-24", 443, error) == SCAN_BAD);
+	CHECK_TEXT(error, "ttl= is an argument of mptcp_trace only");
+
+	/* A sparse file of 0xaa00001 records: 24 times that is above 2^32 - 2^24. */
+	fwrite(header, 1, sizeof header, file);
+	fflush(file);
+	CHECK_EQ("sparse file", ftruncate(fileno(file), 32 + 4 * 178257921l), 0);
+	fclose(file);
+	snprintf(text, sizeof text, "targets=%s", many);
+	CHECK(scan_open(&scan, METHOD_TRACE, text, 443, error) == SCAN_BAD);
+	snprintf(expected, sizeof expected,
+		 "%s lists 178257921 addresses, a trace with 24 TTLs takes 178257920: "
+		 "split the file",
+		 many);
+	CHECK_TEXT(error, expected);
+	unlink(many);
 }
 
 static void test_no_such_index(void)
@@ -320,6 +428,9 @@ int main(void)
 	test_open_refused();
 	test_indexed_probes(IP_FAMILY_4);
 	test_indexed_probes(IP_FAMILY_6);
+	test_trace_probes(IP_FAMILY_4);
+	test_trace_probes(IP_FAMILY_6);
+	test_trace_refused();
 	test_no_such_index();
 	test_direct_probe();
 	test_not_ours(0);

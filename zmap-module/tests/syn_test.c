@@ -15,6 +15,7 @@ static const struct target target_6 = {.address = {.family = IP_FAMILY_6,
 						   .low = 0x0001000200030004},
 				       .port = 443};
 static const struct syn_values values = {
+    .ttl = 0x3b,
     .source = SOURCE,
     .state = {.seq = 0x01020304, .source_port = 40000, .label = 0xabeef},
     .key = 0x8899aabbccddeeff,
@@ -116,7 +117,7 @@ static void check_packet(const char *what, const uint8_t *packet, size_t length,
 	CHECK_EQ(what, length, strlen(expected) / 2);
 }
 
-/* RFC 791 section 3.1: DF, TTL 64, checksum left out. */
+/* RFC 791 section 3.1: DF, TTL, checksum left out. */
 static void test_ipv4(unsigned i, enum option_set options)
 {
 	struct syn_shape shape =
@@ -131,12 +132,12 @@ static void test_ipv4(unsigned i, enum option_set options)
 	memset(packet + 36, 0, 2);
 	expect_tcp(tcp, sizeof tcp, "faf0", options == OPTIONS_LINUX ? LINUX_4 : "",
 		   cases[i].option_bytes);
-	snprintf(expected, sizeof expected, "4500%04zxbeef400040060000c0000201c6336407%s",
+	snprintf(expected, sizeof expected, "4500%04zxbeef40003b060000c0000201c6336407%s",
 		 20 + strlen(tcp) / 2, tcp);
 	check_packet(cases[i].what, packet, syn.length, expected);
 }
 
-/* RFC 8200 section 3: flow label, next header TCP, hop limit 64. */
+/* RFC 8200 section 3: flow label, next header TCP, hop limit; 64800 - 64 + 59 of window. */
 static void test_ipv6(unsigned i, enum option_set options)
 {
 	struct syn_shape shape =
@@ -148,9 +149,9 @@ static void test_ipv6(unsigned i, enum option_set options)
 	syn_make(&syn, packet, &target_6, &values);
 	check_ipv6_checksum(cases[i].what, packet, syn.length);
 	memset(packet + 56, 0, 2);
-	expect_tcp(tcp, sizeof tcp, "fd20", options == OPTIONS_LINUX ? LINUX_6 : "",
+	expect_tcp(tcp, sizeof tcp, "fd1b", options == OPTIONS_LINUX ? LINUX_6 : "",
 		   cases[i].option_bytes);
-	snprintf(expected, sizeof expected, "600abeef%04zx0640" SOURCE_6 TARGET_6 "%s",
+	snprintf(expected, sizeof expected, "600abeef%04zx063b" SOURCE_6 TARGET_6 "%s",
 		 strlen(tcp) / 2, tcp);
 	check_packet(cases[i].what, packet, syn.length, expected);
 }
@@ -169,6 +170,7 @@ static uint64_t seed = 7;
 static struct syn_values random_values(void)
 {
 	return (struct syn_values){
+	    .ttl = (uint8_t)check_random(&seed),
 	    .source = (uint32_t)check_random(&seed),
 	    .state = {.seq = (uint32_t)check_random(&seed),
 		      .source_port = (uint16_t)check_random(&seed),

@@ -121,25 +121,25 @@ static void test_open(void)
 	CHECK(mkdtemp(folder) != NULL);
 	snprintf(path, sizeof path, "%s/targets", folder);
 
-	CHECK(!target_file_open(path, &file, error));
+	CHECK(!target_file_open("mptcp_synscan", path, &file, error));
 	CHECK_TEXT(error, "cannot be read: No such file or directory");
-	CHECK(!target_file_open(folder, &file, error));
+	CHECK(!target_file_open("mptcp_synscan", folder, &file, error));
 	CHECK_TEXT(error, NOT_REGULAR);
-	CHECK(!target_file_open("/dev/null", &file, error));
+	CHECK(!target_file_open("mptcp_synscan", "/dev/null", &file, error));
 	CHECK_TEXT(error, NOT_REGULAR);
 	/* Nobody writes to it: not waited for. */
 	CHECK(mkfifo(path, 0600) == 0);
-	CHECK(!target_file_open(path, &file, error));
+	CHECK(!target_file_open("mptcp_synscan", path, &file, error));
 	CHECK_TEXT(error, NOT_REGULAR);
 	unlink(path);
 
 	out = fopen(path, "wb");
 	CHECK(out != NULL);
-	CHECK(!target_file_open(path, &file, error));
+	CHECK(!target_file_open("mptcp_synscan", path, &file, error));
 	CHECK_TEXT(error, NO_TARGET_FILE);
 	CHECK_EQ("written", fwrite(two_ipv6, 1, sizeof two_ipv6, out), sizeof two_ipv6);
 	fclose(out);
-	CHECK(target_file_open(path, &file, error));
+	CHECK(target_file_open("mptcp_synscan", path, &file, error));
 	/* The mapping outlives the name. */
 	unlink(path);
 	rmdir(folder);
@@ -167,7 +167,8 @@ static void test_truncated_later(void)
 	child = fork();
 	if (child == 0) {
 		dup2(ends[1], STDERR_FILENO);
-		if (!target_file_open(path, &file, error) || ftruncate(descriptor, 0))
+		if (!target_file_open("mptcp_synscan", path, &file, error) ||
+		    ftruncate(descriptor, 0))
 			_exit(99);
 		_exit((int)target_file_address(&file, COUNT - 1).low);
 	}
@@ -184,6 +185,69 @@ static void test_truncated_later(void)
 	unlink(path);
 }
 
+/* Every record, what lies around them, and whatever else; held against a look at all. */
+static void check_find(const struct target_file *file, bool ascending)
+{
+	uint64_t seed = 11;
+
+	for (int i = 0; i < 20000; i++) {
+		struct ip_address address = target_file_address(
+		    file, (uint32_t)check_random(&seed) % file->count);
+		uint32_t record = UINT32_MAX, expected = 0;
+		bool found;
+
+		address.low += check_random(&seed) % 3 - 1;
+		if (i % 8 == 0)
+			address.low =
+			    check_random(&seed) >> (file->family == IP_FAMILY_4 ? 32 : 0);
+		if (file->family == IP_FAMILY_6 && i % 8 == 1)
+			address.high += check_random(&seed) % 3 - 1;
+		if (file->family == IP_FAMILY_4)
+			address.low &= UINT32_MAX;
+		while (expected < file->count &&
+		       !ip_address_equal(target_file_address(file, expected), address))
+			expected++;
+		found = target_file_find(file, address, &record);
+		if (found)
+			CHECK(
+			    ip_address_equal(target_file_address(file, record), address));
+		if (ascending)
+			CHECK_EQ("found", found ? record : file->count, expected);
+	}
+}
+
+static void test_find(enum ip_family family)
+{
+	size_t bytes = family == IP_FAMILY_6 ? 16 : 4;
+	uint8_t records[97 * 16] = {0};
+	struct target_file file = {.records = records, .family = family};
+	struct ip_address other = family == IP_FAMILY_6
+				      ? ip_address_4(0)
+				      : (struct ip_address){.family = IP_FAMILY_6};
+	uint32_t record;
+
+	for (unsigned i = 0; i < 97; i++) {
+		uint8_t *at = records + i * bytes;
+
+		/* In gaps of 0 to 2, from 0 to the last address of all. */
+		memset(at, i == 96 ? 0xff : (int)(i / 40), bytes);
+		at[bytes - 1] = (uint8_t)(i == 96 ? 0xff : i / 40 + i % 40 * 3 / 2);
+	}
+	for (file.count = 1; file.count <= 97; file.count += 12)
+		check_find(&file, true);
+	file.count = 97;
+	CHECK(!target_file_find(&file, other, &record));
+
+	/* Out of order, something may be missed, but nothing made up. */
+	for (size_t i = 0; i < 48 * bytes; i++) {
+		uint8_t kept = records[i];
+
+		records[i] = records[96 * bytes - 1 - i];
+		records[96 * bytes - 1 - i] = kept;
+	}
+	check_find(&file, false);
+}
+
 int main(void)
 {
 	test_ipv4();
@@ -191,5 +255,7 @@ int main(void)
 	test_defects();
 	test_open();
 	test_truncated_later();
+	test_find(IP_FAMILY_4);
+	test_find(IP_FAMILY_6);
 	return check_report("target_file_test");
 }

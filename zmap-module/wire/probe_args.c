@@ -91,6 +91,36 @@ static bool set_source(struct slice value, struct probe_args *args)
 	return args->has_source;
 }
 
+/* One or two digits, from 1 to SYN_LINUX_TTL. */
+static bool read_ttl(struct slice text, uint8_t *ttl)
+{
+	unsigned value = 0;
+
+	if (text.length < 1 || text.length > 2)
+		return false;
+	for (size_t i = 0; i < text.length; i++) {
+		if (text.text[i] < '0' || text.text[i] > '9')
+			return false;
+		value = value * 10 + (unsigned)(text.text[i] - '0');
+	}
+	*ttl = (uint8_t)value;
+	return value >= 1 && value <= SYN_LINUX_TTL;
+}
+
+static bool set_ttls(struct slice value, struct probe_args *args)
+{
+	const char *dash = memchr(value.text, '-', value.length);
+	struct slice first = value, last = {"", 0};
+
+	if (dash != NULL) {
+		first.length = (size_t)(dash - value.text);
+		last.text = dash + 1;
+		last.length = value.length - first.length - 1;
+	}
+	return read_ttl(first, &args->ttls.first) && read_ttl(last, &args->ttls.last) &&
+	       args->ttls.first <= args->ttls.last;
+}
+
 static const struct argument {
 	const char *name;
 	const char *allowed;
@@ -102,10 +132,11 @@ static const struct argument {
     {"canary", "on or off", set_canary},
     {"targets", "a path without commas", set_targets},
     {"source", "an IPv6 address", set_source},
+    {"ttl", "FIRST-LAST, both from 1 to 64", set_ttls},
 };
 
 #define ALLOWED_NAMES                                                                    \
-	"(allowed: probe, key, options, canary, targets, source, or help alone)"
+	"(allowed: probe, key, options, canary, targets, source, ttl, or help alone)"
 #define ARGUMENT_COUNT (sizeof arguments / sizeof arguments[0])
 
 static const struct argument *find_argument(struct slice name)

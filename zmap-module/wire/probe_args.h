@@ -24,10 +24,36 @@
 	"  targets=FILE         probe what this target file lists (made by mpcensus\n"   \
 	"                       targets build), IPv4 or IPv6\n"                          \
 	"  source=ADDRESS       our IPv6 address, for IPv6 targets\n"                    \
+	"  ttl=FIRST-LAST       mptcp_trace only: probe each target once with each of\n" \
+	"                       these TTLs, from 1 to 64 (default 1-24)\n"               \
 	"  help                 instead of a scan: print this list\n"
+
+/* What ZMap's --help says of the two modules. */
+#define SYNSCAN_HELP                                                                     \
+	"Sends a TCP SYN with MP_CAPABLE (Multipath TCP, RFC 6824 and RFC 8684) and\n"   \
+	"reports SYN-ACKs, RSTs and ICMP errors.\n" PROBE_ARGS_HELP OUTPUT_HELP
+#define TRACE_HELP                                                                       \
+	"Sends the SYNs of mptcp_synscan to the targets of a target file, with each "    \
+	"of\n"                                                                           \
+	"several TTLs, and reports ICMP errors with what they quote, SYN-ACKs and\n"     \
+	"RSTs, all with the SYN that they answer.\n" PROBE_ARGS_HELP OUTPUT_HELP
+#define OUTPUT_HELP "Choose --output-module=json --output-fields=* to get every field.\n"
+
+/* The defaults of a trace: few paths are longer than 24 hops. */
+#define TRACE_FIRST_TTL 1
+#define TRACE_LAST_TTL 24
 
 #define PROBE_ARGS_MAX_BYTES 1024
 #define PROBE_ARGS_ERROR_BYTES 256
+
+struct ttl_range {
+	uint8_t first, last;
+};
+
+static inline uint32_t ttl_count(struct ttl_range ttls)
+{
+	return ttls.last - ttls.first + 1u;
+}
 
 struct probe_args {
 	enum probe_kind probe;
@@ -37,6 +63,7 @@ struct probe_args {
 	char targets[PROBE_ARGS_MAX_BYTES]; /* path, empty if not given */
 	bool has_source;
 	struct ip_address source;
+	struct ttl_range ttls; /* 0-0 if not given */
 };
 
 enum probe_args_status { PROBE_ARGS_OK, PROBE_ARGS_HELP_ASKED, PROBE_ARGS_BAD };

@@ -35,13 +35,16 @@ struct probe_state probe_state_direct(const struct siphash_key *secret,
 
 struct probe_state probe_state_indexed(const struct siphash_key *secret,
 				       const struct permutation *order,
-				       const struct target *target)
+				       const struct target *target, uint8_t ttl)
 {
 	uint64_t hash = target_hash(secret, 'S', 0, target);
+	uint32_t label = (uint32_t)(hash >> 15);
 
+	if (target->address.family == IP_FAMILY_4)
+		label += ttl;
 	return (struct probe_state){
 	    .seq = permutation_apply(order, target->index),
 	    .source_port = source_port(hash),
-	    .label = hash >> 15 & 0xfffff,
+	    .label = label & label_mask(target->address.family),
 	};
 }

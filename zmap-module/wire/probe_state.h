@@ -12,6 +12,13 @@
  *	bits 32-46	bits  0-14	source port, below the constant top bit: 32768-65535
  *	bits 47-62	bits 15-34	label: IPv4 identification, IPv6 flow label
  *
+ * A trace must know which of a target's probes is quoted where a box has rewritten the
+ * sequence number, and yet send all of them along one path: what routers balance load by
+ * is the same at every TTL (Augustin et al., "Avoiding traceroute anomalies with Paris
+ * traceroute", IMC 2006). To the identification of an indexed IPv4 probe its TTL is
+ * therefore added, modulo 2^16. Routers balance by the flow label, too (RFC 6438): an IPv6
+ * probe has its TTL in the TCP window (syn.h), which ICMPv6 quotes as well.
+ *
  * The sequence number of an indexed probe is the keyed permutation of the index instead
  * (permutation.h), so that a reply leads to its target. A forger who does not see the
  * probe has to guess 47 bits, sequence number and port. These functions are pure: any
@@ -33,7 +40,7 @@
 struct target {
 	struct ip_address address;
 	uint16_t port;
-	uint32_t index; /* in the target file; 0 in direct scans */
+	uint32_t index; /* of the probe (scan.h); 0 in direct scans */
 };
 
 struct probe_state {
@@ -51,6 +58,12 @@ struct probe_state probe_state_direct(const struct siphash_key *secret,
 				      const struct target *target);
 struct probe_state probe_state_indexed(const struct siphash_key *secret,
 				       const struct permutation *order,
-				       const struct target *target);
+				       const struct target *target, uint8_t ttl);
+
+/* The part of a label that a probe carries. */
+static inline uint32_t label_mask(enum ip_family family)
+{
+	return family == IP_FAMILY_6 ? 0xfffff : 0xffff;
+}
 
 #endif

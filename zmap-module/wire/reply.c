@@ -4,6 +4,7 @@
 
 #include "cursor.h"
 #include "headers.h"
+#include "quote.h"
 
 #define IPV6_EXTENSION_FRAGMENT 44 /* RFC 8200 section 4.5 */
 
@@ -33,6 +34,7 @@ const char *reply_status_name(enum reply_status status)
 struct ip_header {
 	size_t length;       /* with IPv4 options */
 	size_t total_length; /* of the packet, as the header says */
+	uint32_t label;      /* IPv4 identification, IPv6 flow label */
 	bool fragment;
 	uint8_t ttl;
 	uint8_t protocol; /* IPv6: next header */
@@ -45,7 +47,7 @@ static enum reply_status read_ipv4_header(struct cursor *packet, struct ip_heade
 	ip->length = (cursor_u8(packet) & 0xfu) * 4u;
 	cursor_take(packet, 1); /* type of service */
 	ip->total_length = cursor_u16(packet);
-	cursor_take(packet, 2); /* identification */
+	ip->label = cursor_u16(packet);
 	ip->fragment = (cursor_u16(packet) & IPV4_FRAGMENT_MASK) != 0;
 	ip->ttl = cursor_u8(packet);
 	ip->protocol = cursor_u8(packet);
@@ -72,7 +74,8 @@ static struct ip_address read_ipv6_address(struct cursor *packet)
 /* RFC 8200 section 3 */
 static enum reply_status read_ipv6_header(struct cursor *packet, struct ip_header *ip)
 {
-	cursor_take(packet, 4); /* version, traffic class, flow label */
+	/* Above the flow label are version and traffic class. */
+	ip->label = cursor_u32(packet) & label_mask(IP_FAMILY_6);
 	ip->length = IPV6_HEADER_BYTES;
 	ip->total_length = IPV6_HEADER_BYTES + cursor_u16(packet);
 	ip->protocol = cursor_u8(packet);
@@ -192,25 +195,29 @@ static enum reply_status parse_tcp(const struct scan *scan, const struct ip_head
  * names a probe; RFC 4443 promises more, but no router is believed for it. Routers rewrite
  * the rest of the header, and some put its fields into their own byte order.
  */
-static enum reply_status parse_quote(const struct scan *scan, struct cursor quote,
+static enum reply_status parse_quote(const struct scan *scan, struct cursor quoted,
 				     struct reply *reply)
 {
 	struct ip_header ip;
-	uint16_t target_port;
-	uint32_t seq;
+	struct quote quote;
 
-	if (read_ip_header(scan->family, &quote, &ip) != REPLY_ACCEPTED)
+	if (read_ip_header(scan->family, &quoted, &ip) != REPLY_ACCEPTED)
 		return REPLY_BAD_QUOTE;
-	reply->our_address = ip.source;
-	reply->our_port = cursor_u16(&quote);
-	target_port = cursor_u16(&quote);
-	seq = cursor_u32(&quote);
-	if (quote.overrun)
+	quote.destination = ip.destination;
+	quote.label = ip.label;
+	quote.our_port = cursor_u16(&quoted);
+	quote.port = cursor_u16(&quoted);
+	quote.seq = cursor_u32(&quoted);
+	if (quoted.overrun)
 		return REPLY_BAD_QUOTE;
+	cursor_take(&quoted, 6); /* acknowledgement number, data offset, flags */
+	quote.window = cursor_u16(&quoted);
+	quote.has_window = !quoted.overrun;
 	if (ip.protocol != IP_PROTOCOL_TCP ||
-	    scan_recognise(scan, ip.destination, target_port, reply->our_port, seq,
-			   &reply->target) != SCAN_OURS)
+	    !quote_recognise(scan, &quote, &reply->target))
 		return REPLY_FOREIGN_QUOTE;
+	/* As it was sent: the quote may have it from behind a NAT. */
+	reply->our_port = scan_probe_state(scan, &reply->target).source_port;
 	return REPLY_ACCEPTED;
 }
 
@@ -242,6 +249,7 @@ static enum reply_status parse_icmp(const struct scan *scan, const struct ip_hea
 
 	reply->kind = REPLY_ICMP;
 	reply->responder = ip->source;
+	reply->our_address = ip->destination;
 	reply->icmp_type = cursor_u8(&message);
 	reply->icmp_code = cursor_u8(&message);
 	if (!is_icmp_error(scan->family, reply->icmp_type))

@@ -11,6 +11,11 @@
 #define HOW_TO_GIVE_INDICES                                                              \
 	"start it by zmap-mptcp or mpcensus scan, or as mpcensus targets arguments says"
 
+const char *scan_module_name(const struct scan *scan)
+{
+	return scan_is_trace(scan) ? "mptcp_trace" : "mptcp_synscan";
+}
+
 static bool is_indexed(const struct scan *scan)
 {
 	return scan->targets.count > 0;
@@ -42,7 +47,8 @@ static bool open_targets(struct scan *scan, char error[SCAN_ERROR_BYTES])
 	scan->targets = (struct target_file){.count = 0};
 	scan->family = IP_FAMILY_4;
 	if (*path != '\0') {
-		if (!target_file_open(path, &scan->targets, problem)) {
+		if (!target_file_open(scan_module_name(scan), path, &scan->targets,
+				      problem)) {
 			error_line(error, SCAN_ERROR_BYTES, "%s %s", path, problem);
 			return false;
 		}
@@ -63,12 +69,46 @@ static bool open_targets(struct scan *scan, char error[SCAN_ERROR_BYTES])
 	return true;
 }
 
-enum scan_status scan_open(struct scan *scan, const char *probe_args,
-			   uint16_t target_port, char error[SCAN_ERROR_BYTES])
+static bool settle_ttls(struct scan *scan, char error[SCAN_ERROR_BYTES])
+{
+	bool given = scan->args.ttls.last != 0;
+	uint32_t most;
+
+	if (!scan_is_trace(scan)) {
+		if (given)
+			error_line(error, SCAN_ERROR_BYTES,
+				   "ttl= is an argument of mptcp_trace only");
+		scan->ttls = (struct ttl_range){SYN_LINUX_TTL, SYN_LINUX_TTL};
+		return !given;
+	}
+	scan->ttls =
+	    given ? scan->args.ttls : (struct ttl_range){TRACE_FIRST_TTL, TRACE_LAST_TTL};
+	if (!is_indexed(scan)) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "a trace needs targets=FILE, "
+			   "made by mpcensus targets build");
+		return false;
+	}
+	most = TARGET_FILE_MAX_COUNT / ttl_count(scan->ttls);
+	if (scan->targets.count > most) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "%s lists %" PRIu32 " addresses, a trace with %" PRIu32
+			   " TTLs takes %" PRIu32 ": split the file",
+			   scan->args.targets, scan->targets.count, ttl_count(scan->ttls),
+			   most);
+		return false;
+	}
+	return true;
+}
+
+enum scan_status scan_open(struct scan *scan, enum scan_method method,
+			   const char *probe_args, uint16_t target_port,
+			   char error[SCAN_ERROR_BYTES])
 {
 	char problem[PROBE_ARGS_ERROR_BYTES];
 	uint32_t ts_value;
 
+	scan->method = method;
 	switch (probe_args_parse(probe_args, &scan->args, problem)) {
 	case PROBE_ARGS_OK:
 		break;
@@ -78,7 +118,7 @@ enum scan_status scan_open(struct scan *scan, const char *probe_args,
 		error_line(error, SCAN_ERROR_BYTES, "--probe-args: %s", problem);
 		return SCAN_BAD;
 	}
-	if (!open_targets(scan, error))
+	if (!open_targets(scan, error) || !settle_ttls(scan, error))
 		return SCAN_BAD;
 	if (!draw_secrets(scan, &ts_value)) {
 		error_line(error, SCAN_ERROR_BYTES, "the kernel gave no random bytes");
@@ -113,7 +153,7 @@ bool scan_check_index_set(const struct scan *scan, char *const *cidrs, int cidr_
 			  const char *whitelist, uint64_t allowed,
 			  char error[SCAN_ERROR_BYTES])
 {
-	uint32_t count = scan->targets.count;
+	uint32_t count = scan_probe_count(scan);
 
 	if (!is_indexed(scan))
 		return true;
@@ -127,8 +167,9 @@ bool scan_check_index_set(const struct scan *scan, char *const *cidrs, int cidr_
 	if (!given_indices(cidrs, cidr_count, count)) {
 		error_line(error, SCAN_ERROR_BYTES,
 			   "ZMap's targets are not the %" PRIu32
-			   " indices of %s: " HOW_TO_GIVE_INDICES,
-			   count, scan->args.targets);
+			   " indices of %s%s: " HOW_TO_GIVE_INDICES,
+			   count, scan->args.targets,
+			   scan_is_trace(scan) ? " and these TTLs" : "");
 		return false;
 	}
 	if (allowed != count) {
@@ -168,10 +209,15 @@ uint16_t scan_ethertype(const struct scan *scan)
 	return scan->family == IP_FAMILY_6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
 }
 
-static struct target target_at(const struct scan *scan, uint32_t index)
+uint32_t scan_probe_count(const struct scan *scan)
+{
+	return scan->targets.count * ttl_count(scan->ttls);
+}
+
+struct target scan_target_at(const struct scan *scan, uint32_t index)
 {
 	return (struct target){
-	    .address = target_file_address(&scan->targets, index),
+	    .address = target_file_address(&scan->targets, index / ttl_count(scan->ttls)),
 	    .port = scan->port,
 	    .index = index,
 	};
@@ -181,20 +227,30 @@ size_t scan_make_syn(const struct scan *scan, uint8_t *packet, uint32_t source,
 		     uint32_t destination)
 {
 	struct target target = {.address = ip_address_4(destination), .port = scan->port};
-	struct syn_values values = {.source = source};
 
 	if (is_indexed(scan)) {
 		uint32_t index = destination - INDEX_BASE;
 
-		if (index >= scan->targets.count)
+		if (index >= scan_probe_count(scan))
 			return 0;
-		target = target_at(scan, index);
+		target = scan_target_at(scan, index);
 	}
-	values.state = scan_probe_state(scan, &target);
-	values.key = scan_sent_key(scan, &target);
+	return scan_make_probe(scan, packet, source, &target);
+}
+
+size_t scan_make_probe(const struct scan *scan, uint8_t *packet, uint32_t source,
+		       const struct target *target)
+{
+	struct syn_values values = {
+	    .ttl = scan_probe_ttl(scan, target),
+	    .source = source,
+	    .state = scan_probe_state(scan, target),
+	    .key = scan_sent_key(scan, target),
+	};
+
 	if (scan_sends_canary(scan))
-		values.canary = scan_sent_canary(scan, &target);
-	syn_make(&scan->syn, packet, &target, &values);
+		values.canary = scan_sent_canary(scan, target);
+	syn_make(&scan->syn, packet, target, &values);
 	return scan->syn.length;
 }
 
@@ -202,14 +258,20 @@ void scan_prefetch(const struct scan *scan, uint32_t destination)
 {
 	uint32_t index = destination - INDEX_BASE;
 
-	if (index < scan->targets.count)
-		target_file_prefetch(&scan->targets, index);
+	if (index < scan_probe_count(scan))
+		target_file_prefetch(&scan->targets, index / ttl_count(scan->ttls));
+}
+
+uint8_t scan_probe_ttl(const struct scan *scan, const struct target *target)
+{
+	return (uint8_t)(scan->ttls.first + target->index % ttl_count(scan->ttls));
 }
 
 struct probe_state scan_probe_state(const struct scan *scan, const struct target *target)
 {
 	if (is_indexed(scan))
-		return probe_state_indexed(&scan->secret, &scan->order, target);
+		return probe_state_indexed(&scan->secret, &scan->order, target,
+					   scan_probe_ttl(scan, target));
 	return probe_state_direct(&scan->secret, target);
 }
 
@@ -255,9 +317,9 @@ enum scan_recognition scan_recognise(const struct scan *scan, struct ip_address 
 	if (is_indexed(scan)) {
 		uint32_t index = permutation_invert(&scan->order, seq);
 
-		if (index >= scan->targets.count)
+		if (index >= scan_probe_count(scan))
 			return SCAN_WRONG_SEQ;
-		named = target_at(scan, index);
+		named = scan_target_at(scan, index);
 	}
 	if (!ip_address_equal(named.address, address) || address.family != scan->family)
 		return SCAN_WRONG_ADDRESS;

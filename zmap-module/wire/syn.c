@@ -7,12 +7,10 @@
 #include "tcp_options.h"
 
 /* What Linux 6.18 sends over Ethernet with default settings. */
-#define LINUX_TTL 64 /* and hop limit */
 /* MSS: 1500 bytes without IP and TCP header. Window: as many MSS as 65535 bytes hold. */
 #define LINUX_MSS_IPV4 1460
 #define LINUX_MSS_IPV6 1440
 #define LINUX_WINDOW_IPV4 64240
-#define LINUX_WINDOW_IPV6 64800
 #define LINUX_WINDOW_SCALE 10 /* where tcp_rmem may grow to 32 MiB; 7 for 6 MiB */
 
 /*
@@ -25,19 +23,21 @@
 /* Offsets of the fields that change, within their header. */
 enum {
 	AT_IPV4_ID = 4,
+	AT_IPV4_TTL = 8,
 	AT_IPV4_CHECKSUM = 10,
 	AT_IPV4_SOURCE = 12,
 	AT_IPV4_DESTINATION = 16,
 	AT_IPV6_FLOW_LABEL = 0, /* with version and traffic class above it */
+	AT_IPV6_HOP_LIMIT = 7,
 	AT_IPV6_SOURCE = 8,
 	AT_IPV6_DESTINATION = 24,
 	AT_TCP_SOURCE_PORT = 0,
 	AT_TCP_SEQ = 4,
+	AT_TCP_WINDOW = 14,
 	AT_TCP_CHECKSUM = 16,
 };
 
 #define IPV6_VERSION_WORD (6u << 28)
-#define IPV6_FLOW_LABEL_MASK 0xfffffu
 
 static uint8_t *append_u8(uint8_t *at, uint8_t value)
 {
@@ -125,7 +125,7 @@ static void store_ipv4_header(uint8_t *at, size_t packet_bytes)
 	at = append_u16(at, (uint16_t)packet_bytes);
 	at = append_u16(at, 0);
 	at = append_u16(at, IPV4_DONT_FRAGMENT);
-	at = append_u8(at, LINUX_TTL);
+	at = append_u8(at, 0);
 	append_u8(at, IP_PROTOCOL_TCP);
 }
 
@@ -134,7 +134,7 @@ static void store_ipv6_header(uint8_t *at, size_t segment_bytes, struct ip_addre
 	at = append_u32(at, IPV6_VERSION_WORD);
 	at = append_u16(at, (uint16_t)segment_bytes);
 	at = append_u8(at, IP_PROTOCOL_TCP);
-	at = append_u8(at, LINUX_TTL);
+	at = append_u8(at, 0);
 	store_address_6(at, source);
 }
 
@@ -147,8 +147,7 @@ static void store_tcp_header(uint8_t *at, size_t segment_bytes,
 	at = append_u32(at, 0);
 	at = append_u8(at, (uint8_t)(segment_bytes / 4 << 4));
 	at = append_u8(at, TCP_FLAG_SYN);
-	append_u16(at,
-		   shape->family == IP_FAMILY_6 ? LINUX_WINDOW_IPV6 : LINUX_WINDOW_IPV4);
+	append_u16(at, shape->family == IP_FAMILY_6 ? 0 : LINUX_WINDOW_IPV4);
 }
 
 static size_t ip_header_bytes(enum ip_family family)
@@ -210,13 +209,15 @@ static void make_ipv4(const struct syn_template *syn, uint8_t *packet,
 		      struct ip_address target, const struct syn_values *values)
 {
 	uint16_t id = (uint16_t)values->state.label;
+	uint32_t ttl_word = (uint32_t)values->ttl << 8; /* with the protocol below it */
 	uint32_t addresses = checksum_add_u32(add_u64(0, target.low), values->source);
 
 	store_u16(packet + AT_IPV4_ID, id);
+	packet[AT_IPV4_TTL] = values->ttl;
 	store_u32(packet + AT_IPV4_SOURCE, values->source);
 	store_address_4(packet + AT_IPV4_DESTINATION, target);
 	store_u16(packet + AT_IPV4_CHECKSUM,
-		  checksum_finish(syn->ip_sum + addresses + id));
+		  checksum_finish(syn->ip_sum + addresses + id + ttl_word));
 	fill_tcp(syn, packet, packet + IPV4_HEADER_BYTES, syn->tcp_sum + addresses,
 		 values);
 }
@@ -224,12 +225,15 @@ static void make_ipv4(const struct syn_template *syn, uint8_t *packet,
 static void make_ipv6(const struct syn_template *syn, uint8_t *packet,
 		      struct ip_address target, const struct syn_values *values)
 {
-	uint32_t label = values->state.label & IPV6_FLOW_LABEL_MASK;
+	uint32_t label = values->state.label & label_mask(IP_FAMILY_6);
+	uint16_t window = syn_window_ipv6(values->ttl);
 	uint32_t sum = add_u64(add_u64(syn->tcp_sum, target.high), target.low);
 
 	store_u32(packet + AT_IPV6_FLOW_LABEL, IPV6_VERSION_WORD | label);
+	packet[AT_IPV6_HOP_LIMIT] = values->ttl;
 	store_address_6(packet + AT_IPV6_DESTINATION, target);
-	fill_tcp(syn, packet, packet + IPV6_HEADER_BYTES, sum, values);
+	store_u16(packet + IPV6_HEADER_BYTES + AT_TCP_WINDOW, window);
+	fill_tcp(syn, packet, packet + IPV6_HEADER_BYTES, sum + window, values);
 }
 
 void syn_make(const struct syn_template *syn, uint8_t *packet,

@@ -16,6 +16,18 @@
 /* The longest probe: IPv6, and all the options that a TCP header can hold. */
 #define SYN_MAX_BYTES (IPV6_HEADER_BYTES + TCP_HEADER_BYTES + 40)
 
+#define SYN_LINUX_TTL 64 /* of a Linux client, and its hop limit */
+
+/*
+ * The window of an IPv6 probe: a Linux client's, as many MSS of 1440 bytes as 65535 bytes
+ * hold, less what its hop limit is less than a Linux client's.
+ */
+#define SYN_LINUX_WINDOW_IPV6 64800
+static inline uint16_t syn_window_ipv6(uint8_t hop_limit)
+{
+	return (uint16_t)(SYN_LINUX_WINDOW_IPV6 - SYN_LINUX_TTL + hop_limit);
+}
+
 enum probe_kind {
 	PROBE_V0,    /* MP_CAPABLE of RFC 6824, with our key */
 	PROBE_V1,    /* MP_CAPABLE of RFC 8684, whose SYN carries no key */
@@ -48,6 +60,7 @@ struct syn_template {
 
 /* What differs from probe to probe, beside the target. */
 struct syn_values {
+	uint8_t ttl;     /* IPv6: hop limit */
 	uint32_t source; /* IPv4 */
 	struct probe_state state;
 	uint64_t key;

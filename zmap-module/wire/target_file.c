@@ -101,14 +101,15 @@ static void end_scan(int signal_number, siginfo_t *info, void *context)
 }
 
 /* The kernel answers by SIGBUS if the file has become shorter, or its disk has failed. */
-static void explain_faults(const char *path, const uint8_t *bytes, size_t length)
+static void explain_faults(const char *module, const char *path, const uint8_t *bytes,
+			   size_t length)
 {
 	struct sigaction action = {.sa_sigaction = end_scan, .sa_flags = SA_SIGINFO};
 
 	mapped.bytes = bytes;
 	mapped.length = length;
 	error_line(mapped.line, sizeof mapped.line - 1,
-		   "mptcp_synscan: %s was cut short during the scan, or its disk failed",
+		   "%s: %s was cut short during the scan, or its disk failed", module,
 		   path);
 	strcat(mapped.line, "\n");
 	sigaction(SIGBUS, &action, NULL);
@@ -140,7 +141,7 @@ static bool map(int descriptor, const uint8_t **bytes, size_t *length,
 	return true;
 }
 
-bool target_file_open(const char *path, struct target_file *file,
+bool target_file_open(const char *module, const char *path, struct target_file *file,
 		      char error[TARGET_FILE_ERROR_BYTES])
 {
 	/* A FIFO without a writer would otherwise be waited for. */
@@ -158,6 +159,29 @@ bool target_file_open(const char *path, struct target_file *file,
 	close(descriptor);
 	if (!is_mapped)
 		return false;
-	explain_faults(path, bytes, length);
+	explain_faults(module, path, bytes, length);
 	return target_file_read(bytes, length, file, error);
+}
+
+static bool is_before(struct ip_address a, struct ip_address b)
+{
+	return a.high < b.high || (a.high == b.high && a.low < b.low);
+}
+
+bool target_file_find(const struct target_file *file, struct ip_address address,
+		      uint32_t *record)
+{
+	uint32_t first = 0, behind = file->count;
+
+	while (first < behind) {
+		uint32_t middle = first + (behind - first) / 2;
+
+		if (is_before(target_file_address(file, middle), address))
+			first = middle + 1;
+		else
+			behind = middle;
+	}
+	*record = first;
+	return first < file->count &&
+	       ip_address_equal(target_file_address(file, first), address);
 }

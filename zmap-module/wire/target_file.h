@@ -43,9 +43,9 @@ bool target_file_read(const uint8_t *bytes, size_t length, struct target_file *f
 
 /*
  * Maps a file, for as long as the process lives. If it is truncated meanwhile, the process
- * ends with one line when it next reads what is gone.
+ * ends with one line of `module` when it next reads what is gone.
  */
-bool target_file_open(const char *path, struct target_file *file,
+bool target_file_open(const char *module, const char *path, struct target_file *file,
 		      char error[TARGET_FILE_ERROR_BYTES]);
 
 /* `index` is below the count. */
@@ -56,6 +56,13 @@ static inline struct ip_address target_file_address(const struct target_file *fi
 		return ip_address_6(file->records + (size_t)index * IPV6_ADDRESS_BYTES);
 	return ip_address_4(load_u32(file->records + (size_t)index * IPV4_ADDRESS_BYTES));
 }
+
+/*
+ * The record of an address, by binary search. In a file whose records do not ascend it may
+ * miss one, but never finds what is not there.
+ */
+bool target_file_find(const struct target_file *file, struct ip_address address,
+		      uint32_t *record);
 
 static inline void target_file_prefetch(const struct target_file *file, uint32_t index)
 {

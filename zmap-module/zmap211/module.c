@@ -24,17 +24,22 @@ static char pcap_filter[SCAN_PCAP_FILTER_BYTES];
 static struct reply_counts counts;
 static struct reply reply;
 
+const char *module_name(void)
+{
+	return scan_module_name(&scan);
+}
+
 static _Noreturn void refuse(const char *reason)
 {
-	fprintf(stderr, MODULE_NAME ": %s\n", reason);
+	fprintf(stderr, "%s: %s\n", module_name(), reason);
 	exit(EXIT_FAILURE);
 }
 
-static void open_scan(const struct state_conf *conf)
+static void open_scan(const struct state_conf *conf, enum scan_method method)
 {
 	char error[SCAN_ERROR_BYTES];
 
-	switch (scan_open(&scan, conf->probe_args, conf->target_port, error)) {
+	switch (scan_open(&scan, method, conf->probe_args, conf->target_port, error)) {
 	case SCAN_OK:
 		break;
 	case SCAN_HELP_ASKED:
@@ -69,19 +74,30 @@ static size_t build_packet(uint8_t *packet, uint32_t source, uint32_t destinatio
  * ZMap ignores the result: what must not go on ends the process, before any packet. Files
  * are opened here, because ZMap gives up root soon after.
  */
-static int global_initialize(struct state_conf *conf)
+static int initialize(struct state_conf *conf, enum scan_method method,
+		      struct probe_module *module)
 {
-	open_scan(conf);
+	open_scan(conf, method);
 	claim_source_ports(conf);
 	if (conf->send_ip_pkts)
 		refuse("--vpn does not work: the receiver of ZMap 2.1.1 needs Ethernet "
 		       "frames");
 	scan_pcap_filter(&scan, pcap_filter, sizeof pcap_filter);
-	mptcp_synscan.pcap_filter = pcap_filter;
-	mptcp_synscan.packet_length = ETHERNET_HEADER_BYTES + scan.syn.length;
+	module->pcap_filter = pcap_filter;
+	module->packet_length = ETHERNET_HEADER_BYTES + scan.syn.length;
 	dryrun = conf->dryrun;
 	sender_configure(conf, build_packet);
 	return EXIT_SUCCESS;
+}
+
+static int initialize_synscan(struct state_conf *conf)
+{
+	return initialize(conf, METHOD_SYNSCAN, &mptcp_synscan);
+}
+
+static int initialize_trace(struct state_conf *conf)
+{
+	return initialize(conf, METHOD_TRACE, &mptcp_trace);
 }
 
 static int thread_initialize(void *buffer, uint8_t *source_mac, uint8_t *gateway_mac,
@@ -90,6 +106,7 @@ static int thread_initialize(void *buffer, uint8_t *source_mac, uint8_t *gateway
 	uint8_t *frame = buffer;
 
 	(void)target_port;
+	sender_take_rate();
 	*arg = NULL;
 	memset(frame, 0, MAX_PACKET_SIZE);
 	memcpy(frame, gateway_mac, MAC_ADDR_LEN_BYTES);
@@ -115,16 +132,16 @@ static int make_packet(void *buffer, uint32_t source, uint32_t destination,
 	return EXIT_SUCCESS;
 }
 
-/* --dryrun. Read by text2pcap -l 101 -r '^mptcp_synscan \{ ip: (?<data>[0-9a-f]+) \}$'. */
+/* --dryrun. Read by text2pcap -l 101 -r '^mptcp_[a-z]+ \{ ip: (?<data>[0-9a-f]+) \}$'. */
 static void print_packet(FILE *file, void *buffer)
 {
 	char packet[2 * SYN_MAX_BYTES + 1];
 
 	hex_encode((uint8_t *)buffer + ETHERNET_HEADER_BYTES, scan.syn.length, packet);
-	fprintf(file, MODULE_NAME " { ip: %s }\n", packet);
+	fprintf(file, "%s { ip: %s }\n", module_name(), packet);
 }
 
-/* *source becomes the key of ZMap's duplicate detection: the target, also for ICMP. */
+/* *source becomes the key of ZMap's duplicate detection: the probe, also for ICMP. */
 static int validate_packet(const void *packet, uint32_t length, uint32_t *source,
 			   uint32_t *validation)
 {
@@ -154,26 +171,29 @@ static int close_scan(struct state_conf *conf, void *send, void *recv)
 	(void)conf;
 	(void)send;
 	(void)recv;
-	counts_print(stderr, MODULE_NAME, &counts, &sent.packets_sent,
+	counts_print(stderr, module_name(), &counts, &sent.packets_sent,
 		     &sent.send_failures);
 	return EXIT_SUCCESS;
 }
 
+#define SHARED_CALLBACKS                                                                 \
+	.pcap_snaplen = CAPTURE_BYTES, .port_args = 1,                                   \
+	.thread_initialize = thread_initialize, .make_packet = make_packet,              \
+	.print_packet = print_packet, .validate_packet = validate_packet,                \
+	.process_packet = process_packet, .close = close_scan, .fields = row_fields
+
 struct probe_module mptcp_synscan = {
-    .name = MODULE_NAME,
-    .pcap_snaplen = CAPTURE_BYTES,
-    .port_args = 1,
-    .global_initialize = global_initialize,
-    .thread_initialize = thread_initialize,
-    .make_packet = make_packet,
-    .print_packet = print_packet,
-    .validate_packet = validate_packet,
-    .process_packet = process_packet,
-    .close = close_scan,
-    .fields = row_fields,
+    SHARED_CALLBACKS,
+    .name = "mptcp_synscan",
+    .global_initialize = initialize_synscan,
     .numfields = ROW_FIELD_COUNT,
-    .helptext =
-	"Sends a TCP SYN with MP_CAPABLE (Multipath TCP, RFC 6824 and RFC 8684) and\n"
-	"reports SYN-ACKs, RSTs and ICMP errors.\n" PROBE_ARGS_HELP
-	"Choose --output-module=json --output-fields=* to get every field.\n",
+    .helptext = SYNSCAN_HELP,
+};
+
+struct probe_module mptcp_trace = {
+    SHARED_CALLBACKS,
+    .name = "mptcp_trace",
+    .global_initialize = initialize_trace,
+    .numfields = TRACE_ROW_FIELD_COUNT,
+    .helptext = TRACE_HELP,
 };

@@ -3,8 +3,9 @@
 
 #include "abi.h"
 
-#define MODULE_NAME "mptcp_synscan"
+extern struct probe_module mptcp_synscan, mptcp_trace;
 
-extern struct probe_module mptcp_synscan;
+/* Of them the one that this ZMap runs. */
+const char *module_name(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * The plug-in's way into ZMap: an object loaded with LD_PRELOAD, whose constructor puts
- * the module into ZMap's own table before main() runs.
+ * the modules into ZMap's own table before main() runs.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -10,10 +10,11 @@
 #include "identify.h"
 #include "module.h"
 
-/* The table has no free slot: upnp, the last one, gives way. */
-#define REPLACED_MODULE 5
+/* The table has no free slots: ntp and upnp, the last ones, give way. */
+#define SLOT_OF_TRACE 4
+#define SLOT_OF_SYNSCAN 5
 
-__attribute__((constructor)) static void register_module(void)
+__attribute__((constructor)) static void register_modules(void)
 {
 	const char *problem;
 
@@ -28,6 +29,7 @@ __attribute__((constructor)) static void register_module(void)
 		/* Not exit(): main() has not begun, there is nothing to tidy up. */
 		_exit(EXIT_FAILURE);
 	case PROGRAM_ZMAP211:
-		probe_modules[REPLACED_MODULE] = &mptcp_synscan;
+		probe_modules[SLOT_OF_TRACE] = &mptcp_trace;
+		probe_modules[SLOT_OF_SYNSCAN] = &mptcp_synscan;
 	}
 }

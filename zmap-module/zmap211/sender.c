@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "../wire/syn.h"
 #include "module.h"
@@ -15,6 +16,14 @@
 
 /* docs/benchmarks.md: larger batches bring nothing more. */
 #define BATCH_MAX 64u
+
+/* Below this rate of a thread ZMap 2.1.1 sleeps itself. */
+#define ZMAP_SLEEPS_BELOW 50
+
+/* How late a batch may be and those after it still make up for it. */
+#define CATCH_UP_NS 10000000
+
+#define SECOND_NS 1000000000
 
 /* What ZMap 2.1.1 takes for --max-sendto-failures if it is not given. */
 #define UNDOCUMENTED_FAILURE_LIMIT 1
@@ -33,10 +42,12 @@ struct lane {
 	uint8_t ethernet_header[ETHERNET_HEADER_BYTES];
 	struct probe noted[BATCH_MAX];
 	unsigned count, batch;
+	int64_t due; /* CLOCK_MONOTONIC, ns: when the next batch may go */
 };
 
 /* Written before there are threads. */
-static const struct state_conf *configuration;
+static struct state_conf *configuration;
+static int taken_rate; /* 0: ZMap keeps the rate, or there is none to keep */
 static sender_build *build_packet;
 static pthread_key_t lane_of_thread;
 
@@ -49,7 +60,8 @@ static _Thread_local struct probe noted_probe;
 
 static _Noreturn void give_up(const char *what, int error)
 {
-	fprintf(stderr, MODULE_NAME ": cannot send: %s: %s\n", what, strerror(error));
+	fprintf(stderr, "%s: cannot send: %s: %s\n", module_name(), what,
+		strerror(error));
 	exit(EXIT_FAILURE);
 }
 
@@ -74,10 +86,30 @@ static void build_frame(struct lane *lane, struct probe probe)
 	tx_ring_add(&lane->ring, ETHERNET_HEADER_BYTES + bytes);
 }
 
+static void wait_until_due(struct lane *lane)
+{
+	struct timespec time;
+	int64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	now = time.tv_sec * (int64_t)SECOND_NS + time.tv_nsec;
+	if (lane->due < now - CATCH_UP_NS)
+		lane->due = now;
+	time.tv_sec = lane->due / SECOND_NS;
+	time.tv_nsec = lane->due % SECOND_NS;
+	/* Interrupted by a signal it ends early, as the scan then does. */
+	if (lane->due > now)
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+	lane->due +=
+	    lane->count * (int64_t)SECOND_NS * configuration->senders / taken_rate;
+}
+
 static void flush(struct lane *lane)
 {
 	struct tx_ring_result result;
 
+	if (taken_rate > 0)
+		wait_until_due(lane);
 	for (unsigned i = 0; i < lane->count; i++)
 		build_frame(lane, lane->noted[i]);
 	lane->count = 0;
@@ -92,14 +124,18 @@ static void close_lane(void *closing)
 {
 	flush(closing);
 	free(closing);
+	/* For ZMap's metadata. */
+	if (taken_rate > 0)
+		configuration->rate = taken_rate;
 }
 
 /* At most a millisecond of frames. ZMap settles the rate after global_initialize. */
 static unsigned batch_size(void)
 {
-	int each_ms = configuration->rate / configuration->senders / 1000;
+	int rate = taken_rate > 0 ? taken_rate : configuration->rate;
+	int each_ms = rate / configuration->senders / 1000;
 
-	if (configuration->rate <= 0 || each_ms > (int)BATCH_MAX)
+	if (rate <= 0 || each_ms > (int)BATCH_MAX)
 		return BATCH_MAX;
 	return each_ms > 1 ? (unsigned)each_ms : 1;
 }
@@ -142,6 +178,14 @@ void sender_configure(struct state_conf *conf, sender_build *build)
 bool sender_configured(void)
 {
 	return configuration != NULL;
+}
+
+void sender_take_rate(void)
+{
+	if (configuration->rate / configuration->senders < ZMAP_SLEEPS_BELOW)
+		return;
+	taken_rate = configuration->rate;
+	configuration->rate = 0;
 }
 
 void sender_note(uint32_t source, uint32_t destination)

@@ -5,7 +5,8 @@
  * their frames are built and given to the kernel together, each with its own length.
  *
  * What ZMap promises stays true:
- *  - rate: a batch holds at most one millisecond of frames, at low rates a single one;
+ *  - rate: a batch holds at most one millisecond of frames, at low rates a single one, and
+ *    waits for its time asleep, where ZMap would spin a processor that the receiver needs;
  *  - retries: a refused frame is tried again as often as --retries says;
  *  - failures: a frame finally refused is added to ZMap's own counter as it happens;
  *  - end: a thread's last, partial batch is sent when its send loop ends.
@@ -35,6 +36,12 @@ void sender_configure(struct state_conf *conf, sender_build *build);
 
 /* Whether sender_configure was called: this process is ZMap, and sends our probes. */
 bool sender_configured(void);
+
+/*
+ * In thread_initialize, after which ZMap reads the rate: from here on batches keep it, and
+ * ZMap has none to keep.
+ */
+void sender_take_rate(void);
 
 /* In make_packet: what this thread's next sendto() is about. */
 void sender_note(uint32_t source, uint32_t destination);

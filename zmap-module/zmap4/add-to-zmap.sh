@@ -1,5 +1,5 @@
 #!/bin/sh
-# Adds the probe module mptcp_synscan to a source tree of ZMap 4.1 or later:
+# Adds the probe modules mptcp_synscan and mptcp_trace to a source tree of ZMap 4.1 or later:
 #   add-to-zmap.sh TREE
 # copies the sources into TREE/src/probe_modules/mptcp and registers them in
 # TREE/src/CMakeLists.txt and TREE/src/probe_modules/probe_modules.c. Run it again after
@@ -58,7 +58,7 @@ copy() {
 
 copy wire "$sources"/wire/*.[ch]
 copy row "$sources"/row/*.[ch] "$sources/zmap4/zmap_fields.h"
-copy zmap4 "$sources/zmap4/mptcp_synscan.c"
+copy zmap4 "$sources/zmap4/module.c"
 
 # cp -p gives the new file the old one's permissions.
 cp -p $cmake $cmake.new
@@ -72,9 +72,9 @@ awk -v listed="$(cd $modules/mptcp.new && echo */*.c)" '
 	}' $cmake >$cmake.new
 cp -p $table $table.new
 awk '
-	/module_mptcp_synscan/ { next }
-	/^\/\/ ADD YOUR MODULE HERE$/ { print "extern probe_module_t module_mptcp_synscan;" }
-	/^ +\/\/ ADD YOUR MODULE HERE$/ { print "    &module_mptcp_synscan," }
+	/module_mptcp_/ { next }
+	/^\/\/ ADD YOUR MODULE HERE$/ { print "extern probe_module_t module_mptcp_synscan, module_mptcp_trace;" }
+	/^ +\/\/ ADD YOUR MODULE HERE$/ { print "    &module_mptcp_synscan, &module_mptcp_trace," }
 	{ print }' $table >$table.new
 
 # Sources first, then what names them: after an interruption, another run completes it.

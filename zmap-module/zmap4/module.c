@@ -1,5 +1,5 @@
 /*
- * The probe module inside ZMap 4: add-to-zmap.sh puts this file, wire/, row/ and
+ * The probe modules inside ZMap 4: add-to-zmap.sh puts this file, wire/, row/ and
  * zmap_fields.h (beside row.h) into ZMap's source tree. ZMap calls back in the order of
  * the functions below.
  */
@@ -18,8 +18,6 @@
 #include "probe_modules/probe_modules.h"
 #include "state.h"
 
-#define MODULE_NAME "mptcp_synscan"
-
 /* ZMap's defaults, whether --source-port names them or not. */
 #define ZMAP_SOURCE_PORT_FIRST 32768
 #define ZMAP_SOURCE_PORT_LAST 61000
@@ -32,12 +30,12 @@ static char pcap_filter[SCAN_PCAP_FILTER_BYTES];
 static struct reply reply;
 static struct reply_counts counts;
 
-extern probe_module_t module_mptcp_synscan;
+extern probe_module_t module_mptcp_synscan, module_mptcp_trace;
 
 /* ZMap would add a second line to a failure that global_initialize returns. */
 static _Noreturn void refuse(const char *reason)
 {
-	fprintf(stderr, MODULE_NAME ": %s\n", reason);
+	fprintf(stderr, "%s: %s\n", scan_module_name(&scan), reason);
 	exit(EXIT_FAILURE);
 }
 
@@ -51,7 +49,8 @@ static void refuse_settings(const struct state_conf *conf)
 		refuse("--source-port cannot be chosen: "
 		       "each target has its own, derived from a secret, in 32768-65535");
 	if (conf->probe_ttl != IPDEFTTL)
-		refuse("--probe-ttl cannot be chosen: probes have a Linux client's, 64");
+		refuse("--probe-ttl cannot be chosen: probes of a scan have a Linux "
+		       "client's, 64, those of mptcp_trace what ttl=FIRST-LAST says");
 	if (conf->send_ip_pkts)
 		refuse("--iplayer does not work: ZMap 4 then misjudges how much of a "
 		       "packet was captured");
@@ -65,7 +64,8 @@ static void open_scan(const struct state_conf *conf)
 {
 	char error[SCAN_ERROR_BYTES];
 
-	switch (scan_open(&scan, conf->probe_args, conf->ports->ports[0], error)) {
+	switch (scan_open(&scan, scan.method, conf->probe_args, conf->ports->ports[0],
+			  error)) {
 	case SCAN_OK:
 		return;
 	case SCAN_HELP_ASKED:
@@ -90,8 +90,10 @@ static void check_index_set(const struct state_conf *conf)
 		refuse(error);
 }
 
-static int global_initialize(struct state_conf *conf)
+static int initialize(struct state_conf *conf, enum scan_method method,
+		      probe_module_t *module)
 {
+	scan.method = method; /* which names the module in what is refused */
 	refuse_settings(conf);
 	open_scan(conf);
 	check_index_set(conf);
@@ -101,9 +103,19 @@ static int global_initialize(struct state_conf *conf)
 	conf->source_port_last = SOURCE_PORT_LAST;
 
 	scan_pcap_filter(&scan, pcap_filter, sizeof pcap_filter);
-	module_mptcp_synscan.pcap_filter = pcap_filter;
-	module_mptcp_synscan.max_packet_length = ETHER_HDR_LEN + scan.syn.length;
+	module->pcap_filter = pcap_filter;
+	module->max_packet_length = ETHER_HDR_LEN + scan.syn.length;
 	return EXIT_SUCCESS;
+}
+
+static int initialize_synscan(struct state_conf *conf)
+{
+	return initialize(conf, METHOD_SYNSCAN, &module_mptcp_synscan);
+}
+
+static int initialize_trace(struct state_conf *conf)
+{
+	return initialize(conf, METHOD_TRACE, &module_mptcp_trace);
 }
 
 /* Once for every buffer that make_packet will get: what is the same in all frames. */
@@ -140,17 +152,17 @@ static int make_packet(void *buffer, size_t *length, ipaddr_n_t source,
 	return EXIT_SUCCESS;
 }
 
-/* --dryrun. Read by text2pcap -l 101 -r '^mptcp_synscan \{ ip: (?<data>[0-9a-f]+) \}$'. */
+/* --dryrun. Read by text2pcap -l 101 -r '^mptcp_[a-z]+ \{ ip: (?<data>[0-9a-f]+) \}$'. */
 static void print_packet(FILE *file, void *buffer)
 {
 	char packet[2 * SYN_MAX_BYTES + 1];
 
 	hex_encode((uint8_t *)buffer + ETHER_HDR_LEN, scan.syn.length, packet);
-	fprintf(file, MODULE_NAME " { ip: %s }\n", packet);
+	fprintf(file, "%s { ip: %s }\n", scan_module_name(&scan), packet);
 }
 
 /*
- * *source becomes the key of ZMap's duplicate detection: the target, also for ICMP.
+ * *source becomes the key of ZMap's duplicate detection: the probe, also for ICMP.
  *
  * ZMap's `length` supposes an Ethernet header, whatever the interface has in its place.
  */
@@ -187,26 +199,28 @@ static int close_scan(struct state_conf *conf, struct state_send *send,
 	(void)conf;
 	(void)send;
 	(void)recv;
-	counts_print(stderr, MODULE_NAME, &counts, NULL, NULL);
+	counts_print(stderr, scan_module_name(&scan), &counts, NULL, NULL);
 	return EXIT_SUCCESS;
 }
 
+#define SHARED_CALLBACKS                                                                 \
+	.pcap_snaplen = CAPTURE_BYTES, .port_args = 1, .prepare_packet = prepare_packet, \
+	.make_packet = make_packet, .print_packet = print_packet,                        \
+	.validate_packet = validate_packet, .process_packet = process_packet,            \
+	.close = close_scan, .output_type = OUTPUT_TYPE_STATIC, .fields = row_fields
+
 probe_module_t module_mptcp_synscan = {
-    .name = MODULE_NAME,
-    .pcap_snaplen = CAPTURE_BYTES,
-    .port_args = 1,
-    .global_initialize = global_initialize,
-    .prepare_packet = prepare_packet,
-    .make_packet = make_packet,
-    .print_packet = print_packet,
-    .validate_packet = validate_packet,
-    .process_packet = process_packet,
-    .close = close_scan,
-    .output_type = OUTPUT_TYPE_STATIC,
-    .fields = row_fields,
+    SHARED_CALLBACKS,
+    .name = "mptcp_synscan",
+    .global_initialize = initialize_synscan,
     .numfields = ROW_FIELD_COUNT,
-    .helptext =
-	"Sends a TCP SYN with MP_CAPABLE (Multipath TCP, RFC 6824 and RFC 8684) and\n"
-	"reports SYN-ACKs, RSTs and ICMP errors.\n" PROBE_ARGS_HELP
-	"Choose --output-module=json --output-fields=* to get every field.\n",
+    .helptext = SYNSCAN_HELP,
+};
+
+probe_module_t module_mptcp_trace = {
+    SHARED_CALLBACKS,
+    .name = "mptcp_trace",
+    .global_initialize = initialize_trace,
+    .numfields = TRACE_ROW_FIELD_COUNT,
+    .helptext = TRACE_HELP,
 };
