@@ -66,11 +66,25 @@ func labCommand() *cli.Command {
 				Action:      labTruth,
 			},
 			{
+				Name:        "paths",
+				Usage:       "write what stands on the way to each target, and what traces should find, as Parquet",
+				Description: "Example: mpcensus lab paths --out paths.parquet",
+				Flags:       []cli.Flag{population, &cli.StringFlag{Name: "out", Usage: "write to `FILE` (required)"}},
+				Action:      labPaths,
+			},
+			{
 				Name:        "hitlist",
 				Usage:       "write the IPv6 targets, one a line",
 				Description: "Example: mpcensus lab hitlist --out hitlist.txt",
 				Flags:       []cli.Flag{population, &cli.StringFlag{Name: "out", Usage: "write to `FILE` (required)"}},
 				Action:      labHitlist,
+			},
+			{
+				Name:        "chains",
+				Usage:       "write the addresses of the real hosts behind chains of routers, one a line",
+				Description: "Example: mpcensus lab chains --out chains.txt",
+				Flags:       []cli.Flag{&cli.StringFlag{Name: "out", Usage: "write to `FILE` (required)"}},
+				Action:      labChains,
 			},
 			{
 				Name:        "networks",
@@ -82,6 +96,7 @@ func labCommand() *cli.Command {
 			labCheckCommand(dir),
 			labRowsCommand(),
 			labHistoryCommand(population),
+			labTracesCommand(population),
 			{
 				Name:   "keeper",
 				Hidden: true, // started by `lab up`
@@ -134,6 +149,11 @@ func labUp(c *cli.Context) error {
 	for _, h := range scenario.Hosts {
 		fmt.Fprintf(w, "real host\t%s, %s, ports %v: %s\n", h.IPv4, h.IPv6, scenario.HostPorts, h.Behaviour.Wire())
 	}
+	for _, chain := range scenario.Chains {
+		fmt.Fprintf(w, "chain\t%s, %s, %d routers: %s: %s\n", chain.IPv4, chain.IPv6, len(chain.Routers), chain.Name, chain.Wire)
+	}
+	fmt.Fprintf(w, "hostile servers\t%d in %s, %d in %s, ports %v\n",
+		scenario.HostileCount, scenario.HostileServers, scenario.HostileCount6, scenario.HostileServers6, scenario.HostPorts)
 	fmt.Fprintf(w, "scan from\t%s and %s on %s, gateway %s at %s\n",
 		state.Source, state.SourceIPv6, state.Interface, state.Gateway, state.GatewayMAC)
 	fmt.Fprintf(w, "without IPv4\t%s on %s, gateway %s at %s\n",
@@ -195,8 +215,9 @@ func labStatus(c *cli.Context) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "SYNs to targets that had got one %d, to strangers %d, ignored %d, damaged %d, lost by the lab %d; replies lost by the lab %d; forged packets %d\n",
-		p.Repeated, p.Strangers, p.Ignored, p.Invalid, p.Dropped, p.Unsent, p.Forged)
+	fmt.Fprintf(c.App.Writer, "SYNs to targets that had got one %d, to chains %d, to strangers %d, ignored %d, damaged %d, lost by the lab %d; replies lost by the lab %d; forged packets %d\n",
+		p.Repeated, p.Chains, p.Strangers, p.Ignored, p.Invalid, p.Dropped, p.Unsent, p.Forged)
+	fmt.Fprintf(c.App.Writer, "of traces and kernels: SYNs %d, Time Exceeded sent %d, replies %d\n", p.Traced.SYNs, p.Traced.Exceeded, p.Traced.Replies)
 	if state.Problem != "" {
 		return errors.New(state.Problem)
 	}
@@ -224,18 +245,39 @@ func labTruth(c *cli.Context) error {
 	return labWrite(c, "rows", truth.Write)
 }
 
+func labPaths(c *cli.Context) error {
+	return labWrite(c, "rows", truth.WritePaths)
+}
+
 func labHitlist(c *cli.Context) error {
 	return labWrite(c, "targets", truth.WriteHitlist)
 }
 
 func labNetworks(c *cli.Context) error {
-	if err := need(c, "out"); err != nil {
+	if err := needOut(c); err != nil {
 		return err
 	}
+	return networks.Write(c.String("out"))
+}
+
+func labChains(c *cli.Context) error {
+	if err := needOut(c); err != nil {
+		return err
+	}
+	n, err := truth.WriteChains(c.String("out"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %d targets\n", c.String("out"), n)
+	return nil
+}
+
+// needOut wants --out of a command without arguments.
+func needOut(c *cli.Context) error {
 	if c.Args().Present() {
 		return usageErrorf("unexpected argument %q: see %s --help", c.Args().First(), c.Command.HelpName)
 	}
-	return networks.Write(c.String("out"))
+	return need(c, "out")
 }
 
 // labWrite writes what can be known of a scenario without a running lab.

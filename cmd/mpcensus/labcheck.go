@@ -13,12 +13,17 @@ func labCheckCommand(dir cli.Flag) *cli.Command {
 		Name:  "check",
 		Usage: "compare a census of the running lab with the truth",
 		Description: "Fails when a reply that the lab sent is no row, or a certain verdict or treatment is wrong. The dataset\n" +
-			"must have all scans since lab up; earlier ones, and targets that were never asked, are left out.\n\n" +
-			"Example: mpcensus lab check --dataset census --truth truth.parquet",
+			"must have all scans since lab up; earlier ones, and targets that were never asked, are left out. With --paths\n" +
+			"it fails too when a trace places a box wrongly or misses one that what answered shows, or when a final\n" +
+			"verdict is wrong.\n\n" +
+			"Example:\n\n" +
+			"  mpcensus lab check --dataset census --truth truth.parquet\n" +
+			"  mpcensus lab check --dataset census --truth truth.parquet --paths paths.parquet",
 		Flags: []cli.Flag{
 			dir,
 			datasetFlag(),
 			&cli.StringFlag{Name: "truth", Usage: "`FILE` that lab truth wrote (required)"},
+			&cli.StringFlag{Name: "paths", Usage: "compare traces and final verdicts too, with the `FILE` that lab paths wrote"},
 		},
 		Action: labCheck,
 	}
@@ -41,7 +46,7 @@ func labCheck(c *cli.Context) error {
 		return err
 	}
 	defer db.Close()
-	report, err := check.Compare(c.Context, db, c.String("truth"), state.Up, seen(state))
+	report, err := check.Compare(c.Context, db, check.Truth{Targets: c.String("truth"), Paths: c.String("paths")}, state.Up, seen(state))
 	if err != nil {
 		return err
 	}

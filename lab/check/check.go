@@ -1,6 +1,9 @@
 // Package check compares a census of the lab with what the lab knows to be true: every verdict with
-// the behaviour behind it, what paired campaigns conclude likewise, and the rows of the dataset with the
+// the behaviour behind it, what paired campaigns conclude likewise, paths and final verdicts with the boxes on the way, and the rows of the dataset with the
 // replies that the hosts sent.
+//
+// The real hosts behind chains of routers are no part of the population: they are left out of these, and
+// compared by themselves.
 package check
 
 import (
@@ -24,6 +27,10 @@ var (
 	repliesSQL string
 	//go:embed scans.sql
 	scansSQL string
+	//go:embed paths.sql
+	pathsSQL string
+	//go:embed finals.sql
+	finalsSQL string
 )
 
 // Asking is a way to ask: what one scan has for all of its targets.
@@ -79,29 +86,46 @@ type Scans struct {
 // Report is the comparison. Its numbers are sums over all scans of the dataset.
 type Report struct {
 	Verdicts   Matrix
-	Treatments Matrix // empty without a campaign
+	Treatments Matrix     // empty without a campaign
+	Paths      PathMatrix // nil where paths are not checked
+	Finals     Matrix     // of final verdicts; nil likewise
+	Chains     Matrix     // of the real hosts behind chains of routers; nil where none was asked
 	Replies    []Replies
 	Scans      []Scans
 }
 
-// Compare joins the dataset behind db (views scans, hosts, treatments, replies) with the truth's Parquet
-// file. seen holds what the lab has counted since it came up, at the time labUp: scans that began before
+// Truth names the Parquet files of the truth.
+type Truth struct {
+	Targets string
+	Paths   string // empty: paths and final verdicts are not checked
+}
+
+// Compare joins the dataset behind db (the views of its tables) with the truth. seen holds what the lab has counted since it came up, at the time labUp: scans that began before
 // are left out. So are targets that the lab was never asked for: the dataset may be a census of a part of
 // it. The database is one connection.
-func Compare(ctx context.Context, db *sql.DB, truthFile string, labUp time.Time, seen map[Source]Seen) (Report, error) {
+func Compare(ctx context.Context, db *sql.DB, truth Truth, labUp time.Time, seen map[Source]Seen) (Report, error) {
 	var report Report
 	if err := viewLab(ctx, db, labUp); err != nil {
 		return Report{}, err
 	}
 	var err error
-	if err = compareReplies(ctx, db, truthFile, seen, &report); err != nil {
+	if err = compareReplies(ctx, db, truth.Targets, seen, &report); err != nil {
 		return Report{}, fmt.Errorf("counting replies: %w", err)
 	}
-	if report.Verdicts, err = readMatrix(ctx, db, verdictsSQL, truthFile, seen); err != nil {
-		return Report{}, fmt.Errorf("comparing verdicts with %s: %w", truthFile, err)
+	if report.Verdicts, err = readMatrix(ctx, db, verdictsSQL, seen, truth.Targets); err != nil {
+		return Report{}, fmt.Errorf("comparing verdicts with %s: %w", truth.Targets, err)
 	}
-	if report.Treatments, err = readMatrix(ctx, db, treatmentsSQL, truthFile, seen); err != nil {
-		return Report{}, fmt.Errorf("comparing treatments with %s: %w", truthFile, err)
+	if report.Treatments, err = readMatrix(ctx, db, treatmentsSQL, seen, truth.Targets); err != nil {
+		return Report{}, fmt.Errorf("comparing treatments with %s: %w", truth.Targets, err)
+	}
+	if report.Chains, err = readMatrix(ctx, db, chainsSQL, nil); err != nil {
+		return Report{}, fmt.Errorf("comparing chains: %w", err)
+	}
+	if truth.Paths == "" {
+		return report, nil
+	}
+	if err := comparePaths(ctx, db, truth.Paths, labUp, &report); err != nil {
+		return Report{}, fmt.Errorf("comparing paths with %s: %w", truth.Paths, err)
 	}
 	return report, nil
 }
@@ -109,17 +133,22 @@ func Compare(ctx context.Context, db *sql.DB, truthFile string, labUp time.Time,
 // viewLab makes the views that the other statements read: lab_scans are the scans since labUp, and those
 // without a reply that would tell when they began; lab_replies and so on have their rows.
 func viewLab(ctx context.Context, db *sql.DB, labUp time.Time) error {
-	views := fmt.Sprintf("CREATE TEMP VIEW lab_scans AS FROM scans WHERE started IS NULL OR started >= make_timestamptz(%d);", labUp.UnixMicro())
-	for _, table := range []string{"replies", "hosts", "treatments"} {
-		views += fmt.Sprintf("CREATE TEMP VIEW lab_%s AS FROM %s SEMI JOIN lab_scans USING (scan_id);", table, table)
+	if err := writeChains(ctx, db); err != nil {
+		return err
 	}
+	views := fmt.Sprintf("CREATE TEMP VIEW lab_scans AS FROM scans WHERE started IS NULL OR started >= make_timestamptz(%d);", labUp.UnixMicro())
+	for table, target := range map[string]string{"replies": "saddr", "hosts": "target", "treatments": "target"} {
+		views += fmt.Sprintf("CREATE TEMP VIEW lab_%s AS FROM %s SEMI JOIN lab_scans USING (scan_id) ANTI JOIN chains ON %s = chains.target;",
+			table, table, table+"."+target)
+	}
+	views += "CREATE TEMP VIEW chain_hosts AS FROM hosts SEMI JOIN lab_scans USING (scan_id) SEMI JOIN chains USING (target);"
 	_, err := db.ExecContext(ctx, views)
 	return err
 }
 
 // readMatrix leaves out the targets without a row that the lab was never asked for.
-func readMatrix(ctx context.Context, db *sql.DB, query, truthFile string, seen map[Source]Seen) (Matrix, error) {
-	rows, err := db.QueryContext(ctx, query, truthFile)
+func readMatrix(ctx context.Context, db *sql.DB, query string, seen map[Source]Seen, args ...any) (Matrix, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +260,16 @@ func (r Report) Err() error {
 	if wrong := r.Treatments.Wrong(); wrong > 0 {
 		faults = append(faults, fmt.Sprintf("%d treatments are wrong", wrong))
 	}
-	if r.Verdicts.Checked() == 0 {
+	if wrong := r.Paths.Wrong(); wrong > 0 {
+		faults = append(faults, fmt.Sprintf("%d paths are wrong", wrong))
+	}
+	if wrong := r.Finals.Wrong(); wrong > 0 {
+		faults = append(faults, fmt.Sprintf("%d final verdicts are wrong", wrong))
+	}
+	if wrong := r.Chains.Wrong(); wrong > 0 {
+		faults = append(faults, fmt.Sprintf("%d chains are judged wrongly", wrong))
+	}
+	if r.Verdicts.Checked()+r.Chains.Checked() == 0 {
 		faults = append(faults, "no verdict could be checked: was port or probe of the truth scanned and classified?")
 	}
 	if faults == nil {
@@ -250,6 +288,19 @@ func (r Report) Print(w io.Writer) error {
 			return err
 		}
 	}
+	if r.Paths != nil {
+		if err := r.Paths.print(w); err != nil {
+			return err
+		}
+		if err := r.Finals.print(w, "final verdict"); err != nil {
+			return err
+		}
+	}
+	if r.Chains != nil {
+		if err := r.Chains.print(w, "verdict; path; connection; final verdict"); err != nil {
+			return err
+		}
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "family\tport\tprobe\treplies sent\trows\t")
 	for _, s := range r.Scans {
@@ -262,6 +313,13 @@ func (r Report) Print(w io.Writer) error {
 		r.Targets(), r.Sent(), r.Rows(), r.Verdicts.Checked(), r.Verdicts.Wrong())
 	if r.Treatments != nil {
 		sums += fmt.Sprintf(", treatments checked %d, wrong %d", r.Treatments.Checked(), r.Treatments.Wrong())
+	}
+	if r.Paths != nil {
+		sums += fmt.Sprintf(", paths checked %d, wrong %d, final verdicts checked %d, wrong %d",
+			r.Paths.Checked(), r.Paths.Wrong(), r.Finals.Checked(), r.Finals.Wrong())
+	}
+	if r.Chains != nil {
+		sums += fmt.Sprintf(", chains checked %d, wrong %d", r.Chains.Checked(), r.Chains.Wrong())
 	}
 	_, err := fmt.Fprintln(w, sums)
 	return err

@@ -69,7 +69,7 @@ func compare(t *testing.T, change string) Report {
 		{"mirror", Asking{"ipv6", 443, "v0"}}:  {1, 1, 1}, // not scanned
 	}
 	labUp := time.Date(2026, 11, 23, 7, 59, 0, 0, time.UTC)
-	report, err := Compare(context.Background(), db, truth, labUp, seen)
+	report, err := Compare(context.Background(), db, Truth{Targets: truth}, labUp, seen)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,69 +1,51 @@
 package netlab
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mpcensus/mpcensus/lab/responder"
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
 
-// serve runs a real host: a listener on each port, whose connections and
-// replies are the kernel's own.
-func (n *Namespace) serve(h scenario.Host) error {
-	server := &http.Server{
-		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintln(w, h.Name)
-		}),
-	}
-	var config net.ListenConfig
-	config.SetMultipathTCP(h.Behaviour != scenario.KernelTCP)
-	return n.Do(func() error {
-		for _, a := range h.Addrs() {
-			for _, port := range scenario.HostPorts {
-				l, err := config.Listen(context.Background(), "tcp", netip.AddrPortFrom(a, port).String())
-				if err != nil {
-					return fmt.Errorf("listen in %s: %w", n.Name, err)
-				}
-				go server.Serve(l)
-			}
-		}
-		return nil
-	})
-}
-
 // countReplies lets nftables count what real hosts send, at the router that all
 // of it passes, so that it compares with rows like the replies of simulated
 // ones. A reply does not show which probe it answers; the router remembers the
-// last SYN of each flow for a minute.
+// last SYN of each flow for a minute. What goes to and from the chains passes
+// here too, and is not counted; nor are replies to SYNs with a lower TTL than a
+// scan's, which the router has lowered by one when it looks.
 func countReplies() string {
 	var rules strings.Builder
-	for _, family := range []struct{ ip, address, scanners string }{
-		{"ip", "ipv4_addr", ScannerAddr.String()},
-		{"ip6", "ipv6_addr", fmt.Sprintf("{ %s, %s }", scanners[0].SourceIPv6, scanners[1].SourceIPv6)},
+	var hosts, hosts6 []string
+	for _, h := range scenario.Hosts {
+		hosts, hosts6 = append(hosts, h.IPv4.String()), append(hosts6, h.IPv6.String())
+	}
+	for _, family := range []struct{ ip, address, ttl, scanners, hosts string }{
+		{"ip", "ipv4_addr", "ttl", ScannerAddr.String(), strings.Join(hosts, ", ")},
+		{"ip6", "ipv6_addr", "hoplimit", fmt.Sprintf("{ %s, %s }", scanners[0].SourceIPv6, scanners[1].SourceIPv6), strings.Join(hosts6, ", ")},
 	} {
 		for _, probe := range markedProbes {
 			fmt.Fprintf(&rules, "add set %s lab %s { type %s . inet_service . inet_service; flags dynamic, timeout; timeout 1m; size 262144; }\n",
 				family.ip, probe.Probe, family.address)
 		}
 		fmt.Fprintf(&rules, `
+add set %[1]s lab traced { type %[2]s . inet_service . inet_service; flags dynamic, timeout; timeout 1m; size 262144; }
 add set %[1]s lab replies { type %[2]s . inet_service . mark; flags dynamic; counter; size 4096; }
 add chain %[1]s lab probes
 add chain %[1]s lab forward { type filter hook forward priority 0; }
+add rule %[1]s lab forward %[1]s saddr != { %[5]s } %[1]s daddr != { %[5]s } return
 add rule %[1]s lab forward %[1]s saddr %[3]s tcp flags & (syn | ack) == syn jump probes
 add rule %[1]s lab forward %[1]s saddr %[3]s return
 add rule %[1]s lab forward tcp flags & (syn | rst) == 0 return
+add rule %[1]s lab forward %[1]s saddr . tcp sport . tcp dport @traced return
 add rule %[1]s lab forward meta mark set %[4]d
-`, family.ip, family.address, family.scanners, scenario.Plain)
+add rule %[1]s lab probes delete @traced { %[1]s daddr . tcp dport . tcp sport }
+add rule %[1]s lab probes %[1]s %[6]s < %[7]d add @traced { %[1]s daddr . tcp dport . tcp sport }
+`, family.ip, family.address, family.scanners, scenario.Plain, family.hosts, family.ttl, responder.ScanTTL-1)
 		for _, probe := range markedProbes {
 			fmt.Fprintf(&rules, `
 add rule %[1]s lab probes delete @%[2]s { %[1]s daddr . tcp dport . tcp sport }

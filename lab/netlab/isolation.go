@@ -62,19 +62,13 @@ func checkNamespace(outside uint64, n *Namespace, all []*Namespace) error {
 	}
 	defer h.Close()
 
-	// The kernel names the other end's namespace by a number that only means
-	// something here; -1 (none) is this namespace itself.
-	inside := map[int]bool{-1: true}
-	for _, other := range all {
-		id, err := h.GetNetNsIdByFd(int(other.file.Fd()))
-		if err != nil {
-			return fmt.Errorf("resolve namespace %s: %w", other.Name, err)
-		}
-		inside[id] = true
-	}
 	links, err := h.LinkList()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
+	}
+	inside, err := insideOf(h, links, nearest(n, all))
+	if err != nil {
+		return err
 	}
 	for _, link := range links {
 		a := link.Attrs()
@@ -92,6 +86,40 @@ func checkNamespace(outside uint64, n *Namespace, all []*Namespace) error {
 		return err
 	}
 	return checkRoutes(h)
+}
+
+// insideOf has the numbers of those namespaces that links lead to. The kernel names the
+// other end's namespace by a number that only means something here; -1 (none) is
+// this namespace itself.
+func insideOf(h *netlink.Handle, links []netlink.Link, all []*Namespace) (map[int]bool, error) {
+	inside, open := map[int]bool{-1: true}, make(map[int]bool)
+	for _, link := range links {
+		open[link.Attrs().NetNsID] = true
+	}
+	delete(open, -1)
+	for _, other := range all {
+		if len(open) == 0 {
+			break
+		}
+		id, err := h.GetNetNsIdByFd(int(other.file.Fd()))
+		if err != nil {
+			return nil, fmt.Errorf("resolve namespace %s: %w", other.Name, err)
+		}
+		inside[id] = true
+		delete(open, id)
+	}
+	return inside, nil
+}
+
+// nearest has those first that were made shortly before or after n: most links lead to
+// them, so that not all of a hundred need be asked for.
+func nearest(n *Namespace, all []*Namespace) []*Namespace {
+	place := make(map[*Namespace]int)
+	for i, other := range all {
+		place[other] = i
+	}
+	distance := func(other *Namespace) int { return max(place[other]-place[n], place[n]-place[other]) }
+	return slices.SortedStableFunc(slices.Values(all), func(a, b *Namespace) int { return distance(a) - distance(b) })
 }
 
 // fallbackTunnels appear, down, in every new namespace where their kernel

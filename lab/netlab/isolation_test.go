@@ -65,8 +65,8 @@ func newPair(t *testing.T) pair {
 		}
 		t.Cleanup((*n).Close)
 	}
-	must(t, p.a.setUp())
-	must(t, p.b.setUp())
+	must(t, p.a.setUp(""))
+	must(t, p.b.setUp(""))
 	must(t, connect(p.a, "to-b", p.b, "to-a", nil))
 	addresses := func(texts ...string) (all []netip.Prefix) {
 		for _, text := range texts {

@@ -76,10 +76,8 @@ func keep(stdin io.Reader, dir *os.File, ready func()) error {
 	if k.network, err = newNetwork(); err != nil {
 		return err
 	}
-	for _, h := range scenario.Hosts {
-		if err := k.network.hosts[h.Name].serve(h); err != nil {
-			return err
-		}
+	if err := k.network.serve(); err != nil {
+		return err
 	}
 	err = k.network.internet.Do(func() (err error) {
 		k.responder, err = responder.New(k.scenario)
@@ -101,10 +99,13 @@ func keep(stdin io.Reader, dir *os.File, ready func()) error {
 		return fmt.Errorf("open control socket: %w", err)
 	}
 	defer l.Close()
-	k.up = time.Now()
-	go k.answer(l)
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	if err := k.network.chains.start(ctx); err != nil {
+		return err
+	}
+	k.up = time.Now()
+	go k.answer(l)
 	go watch(ctx, control, end)
 	ready()
 

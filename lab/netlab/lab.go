@@ -1,8 +1,9 @@
 // Package netlab runs the lab: network namespaces that hold a simulated
-// Internet and some real hosts, and from which no packet can leave.
+// Internet, some real hosts, chains of real routers with middleboxes and hostile
+// servers, and from which no packet can leave.
 //
 // Up starts one background process, the keeper. It makes the namespaces, plays
-// the population, runs the real hosts and answers on a control socket. When it
+// the population, runs the real hosts and servers and answers on a control socket. When it
 // ends, however it ends, everything is gone. A lock on the state directory,
 // held as long as the keeper lives, says whether a lab is up.
 package netlab

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mpcensus/mpcensus/lab/responder"
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
 
@@ -32,14 +32,18 @@ func TestMain(m *testing.M) {
 		os.Exit(7)
 	case len(os.Args) == 3 && os.Args[1] == "lab" && os.Args[2] == "keeper":
 		err = Keep()
-	case len(os.Args) == 2 && os.Args[1] == "connect":
-		err = connectToHosts()
 	case len(os.Args) == 2 && os.Args[1] == "probe":
 		err = probeHosts()
 	case len(os.Args) == 2 && os.Args[1] == "scan":
 		err = scanIPv6()
 	case len(os.Args) == 2 && os.Args[1] == "population":
 		err = probePopulation()
+	case len(os.Args) == 2 && os.Args[1] == "chains":
+		err = traceChains()
+	case len(os.Args) == 2 && os.Args[1] == "fetch":
+		err = fetchAll()
+	case len(os.Args) == 2 && os.Args[1] == "hostile":
+		err = meetHostile()
 	default:
 		os.Exit(m.Run())
 	}
@@ -277,66 +281,6 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// connectToHosts runs inside the lab: it fetches a page from each real host
-// over MPTCP and prints whether MPTCP was in use after the answer.
-func connectToHosts() error {
-	var dialer net.Dialer
-	dialer.SetMultipathTCP(true)
-	dialer.Timeout = 5 * time.Second
-	var ends []netip.AddrPort
-	for i := range scenario.Families {
-		for _, h := range scenario.Hosts {
-			for _, port := range scenario.HostPorts {
-				ends = append(ends, netip.AddrPortFrom(h.Addrs()[i], port))
-			}
-		}
-	}
-	for _, end := range ends {
-		conn, err := dialer.Dial("tcp", end.String())
-		if err != nil {
-			return err
-		}
-		conn.SetDeadline(time.Now().Add(5 * time.Second))
-		fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n")
-		answer := new(bytes.Buffer)
-		if _, err := answer.ReadFrom(conn); err != nil {
-			return err
-		}
-		mptcp, err := conn.(*net.TCPConn).MultipathTCP()
-		if err != nil {
-			return err
-		}
-		_, body, _ := strings.Cut(answer.String(), "\r\n\r\n")
-		fmt.Printf("%s %s %t\n", end, strings.TrimSpace(body), mptcp)
-		conn.Close()
-	}
-	return nil
-}
-
-func TestConnectToRealHosts(t *testing.T) {
-	dir, _ := up(t)
-	const want = `198.19.0.1:80 mptcp1 true
-198.19.0.1:443 mptcp1 true
-198.19.0.2:80 mptcp2 true
-198.19.0.2:443 mptcp2 true
-198.19.0.3:80 tcp false
-198.19.0.3:443 tcp false
-198.19.0.4:80 stripped false
-198.19.0.4:443 stripped false
-[2001:db8:ffff:a::1]:80 mptcp1 true
-[2001:db8:ffff:a::1]:443 mptcp1 true
-[2001:db8:ffff:a::2]:80 mptcp2 true
-[2001:db8:ffff:a::2]:443 mptcp2 true
-[2001:db8:ffff:a::3]:80 tcp false
-[2001:db8:ffff:a::3]:443 tcp false
-[2001:db8:ffff:a::4]:80 stripped false
-[2001:db8:ffff:a::4]:443 stripped false
-`
-	if got := insideSelf(t, dir, "connect"); got != want {
-		t.Errorf("got\n%swant\n%s", got, want)
-	}
-}
-
 var probeOptions = [scenario.Probes]string{
 	scenario.Plain:  "020405b4",
 	scenario.V0:     "020405b4" + "1e0c0081" + "8001020408102041" + "fe084d43" + "0badcafe",
@@ -364,6 +308,22 @@ func buildSYN(source, target netip.Addr, port uint16, p scenario.Probe) ([]byte,
 	return syn, nil
 }
 
+// likeScan gives what a raw socket sends the TTL of a scan.
+func likeScan(fd, family int) error {
+	if family == unix.AF_INET {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, responder.ScanTTL)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, responder.ScanTTL)
+}
+
+// scanTTL lets a socket send as scanners do: what comes with less counts as a trace.
+func scanTTL(fd int, target netip.Addr) error {
+	if target.Is4() {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, 255)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 255)
+}
+
 // probe sends a SYN to a target by a raw socket and describes what comes back
 // first; nothing where nothing does within wait.
 func probe(from Scanner, target netip.Addr, p scenario.Probe, wait time.Duration) (string, error) {
@@ -380,6 +340,12 @@ func probe(from Scanner, target netip.Addr, p scenario.Probe, wait time.Duration
 		return "", err
 	}
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: wait.Microseconds() % 1e6, Sec: int64(wait / time.Second)}); err != nil {
+		return "", err
+	}
+	if err := likeScan(fd, family); err != nil {
+		return "", err
+	}
+	if err := scanTTL(fd, target); err != nil {
 		return "", err
 	}
 	syn, err := buildSYN(source, target, 443, p)
@@ -642,8 +608,14 @@ func scanIPv6() error {
 	if err != nil {
 		return err
 	}
+	if err := likeScan(fd, unix.AF_INET6); err != nil {
+		return err
+	}
 	start, sent := time.Now(), 0
 	s := scenario.All()
+	if err := scanTTL(fd, s.IPv6[0]); err != nil {
+		return err
+	}
 	for _, port := range s.Ports {
 		for _, a := range s.IPv6 {
 			for time.Since(start) < time.Duration(sent)*time.Second/rate {
@@ -764,7 +736,7 @@ func TestWithoutRoot(t *testing.T) {
 	if err := os.Chown(dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run=^(TestCheckIsolated|TestUpAndDown|TestExec|TestConnectToRealHosts|TestProbeRealHosts|TestProbePopulation|TestScan|TestScanIPv6)$")
+	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run=^(TestCheckIsolated|TestUpAndDown|TestExec|TestChains|TestProbeRealHosts|TestProbePopulation|TestScan|TestScanIPv6)$")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

@@ -96,12 +96,17 @@ func (n *Namespace) netlink() (h *netlink.Handle, err error) {
 	return h, nil
 }
 
-// sysctl writes a file below /proc/sys/net, which shows the namespace of the
-// thread that opens it.
-func (n *Namespace) sysctl(path, value string) error {
+// setting is a file below /proc/sys/net and what it is to have.
+type setting struct{ path, value string }
+
+// sysctl writes settings, whose files show the namespace of the thread that opens
+// them.
+func (n *Namespace) sysctl(settings ...setting) error {
 	return n.Do(func() error {
-		if err := os.WriteFile("/proc/sys/net/"+path, []byte(value), 0); err != nil {
-			return fmt.Errorf("set %s in %s: %w", path, n.Name, err)
+		for _, s := range settings {
+			if err := os.WriteFile("/proc/sys/net/"+s.path, []byte(s.value), 0); err != nil {
+				return fmt.Errorf("set %s in %s: %w", s.path, n.Name, err)
+			}
 		}
 		return nil
 	})
@@ -109,7 +114,7 @@ func (n *Namespace) sysctl(path, value string) error {
 
 // sysctlIfKnown is sysctl for what older kernels lack.
 func (n *Namespace) sysctlIfKnown(path, value string) error {
-	if err := n.sysctl(path, value); !errors.Is(err, os.ErrNotExist) {
+	if err := n.sysctl(setting{path, value}); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -36,7 +36,7 @@ type State struct {
 	Blocklist      string         `json:"blocklist"`
 	// Namespaces has the file of each network namespace, by name: of the
 	// scanner, of the internet at the other end of its links, of the router and
-	// of the real hosts.
+	// of the real hosts, and of the router chains (see chainNetwork).
 	Namespaces map[string]string `json:"namespaces"`
 	// Population counts what all targets got and sent, simulated and real.
 	Population responder.Counts `json:"population"`

@@ -4,15 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/mpcensus/mpcensus/lab/responder"
 	"github.com/mpcensus/mpcensus/lab/scenario"
 )
 
@@ -71,12 +75,14 @@ const scannerLink6 = 64
 // network is the lab's namespaces:
 //
 //	scanner ══ internet ──┬── mptcp1, mptcp2, tcp
-//	                      └── router ── stripped
+//	                      ├── router ── stripped
+//	                      └── chains
 //
 // The population lives on the internet's ends of both links to the scanner.
 type network struct {
 	scanner, internet, router *Namespace
 	hosts                     map[string]*Namespace // by scenario.Host.Name
+	chains                    *chainNetwork
 }
 
 func (n *network) all() []*Namespace {
@@ -84,7 +90,7 @@ func (n *network) all() []*Namespace {
 	for _, h := range scenario.Hosts {
 		all = append(all, n.hosts[h.Name])
 	}
-	return all
+	return append(all, n.chains.nodes...)
 }
 
 // newNetwork makes the namespaces and joins them. The calling process' own is
@@ -106,8 +112,13 @@ func newNetwork() (*network, error) {
 			return nil, err
 		}
 	}
-	for _, ns := range n.all() {
-		if err := ns.setUp(); err != nil {
+	for _, ns := range slices.AppendSeq([]*Namespace{n.scanner}, maps.Values(n.hosts)) {
+		if err := ns.setUp(""); err != nil {
+			return nil, err
+		}
+	}
+	for _, ns := range []*Namespace{n.internet, n.router} {
+		if err := ns.setUp(refuseTCP); err != nil {
 			return nil, err
 		}
 	}
@@ -115,25 +126,26 @@ func newNetwork() (*network, error) {
 }
 
 // setUp undoes what a new namespace inherits from its machine's settings, and
-// keeps the kernel from talking by itself.
-func (n *Namespace) setUp() error {
+// keeps the kernel from talking by itself. It adds rules of nftables to the tables
+// lab of both families. (One run of nft, as there are a hundred namespaces.)
+func (n *Namespace) setUp(rules string) error {
+	var settings []setting
 	for _, conf := range []string{"all", "default"} {
-		for _, setting := range []struct{ name, value string }{
-			{"ipv4/conf/" + conf + "/rp_filter", "0"},
-			{"ipv6/conf/" + conf + "/disable_ipv6", "0"},
+		settings = append(settings,
+			setting{"ipv4/conf/" + conf + "/rp_filter", "0"},
+			setting{"ipv6/conf/" + conf + "/disable_ipv6", "0"},
 			// Only the addresses that the lab gives, and without asking anybody.
-			{"ipv6/conf/" + conf + "/addr_gen_mode", "1"},
-			{"ipv6/conf/" + conf + "/autoconf", "0"},
-			{"ipv6/conf/" + conf + "/accept_ra", "0"},
-			{"ipv6/conf/" + conf + "/accept_dad", "0"},
-			{"ipv6/conf/" + conf + "/dad_transmits", "0"},
-			{"ipv6/conf/" + conf + "/router_solicitations", "0"},
-			{"ipv6/conf/" + conf + "/accept_redirects", "0"},
-		} {
-			if err := n.sysctl(setting.name, setting.value); err != nil {
-				return err
-			}
-		}
+			setting{"ipv6/conf/" + conf + "/addr_gen_mode", "1"},
+			setting{"ipv6/conf/" + conf + "/autoconf", "0"},
+			setting{"ipv6/conf/" + conf + "/accept_ra", "0"},
+			setting{"ipv6/conf/" + conf + "/accept_dad", "0"},
+			setting{"ipv6/conf/" + conf + "/dad_transmits", "0"},
+			setting{"ipv6/conf/" + conf + "/router_solicitations", "0"},
+			setting{"ipv6/conf/" + conf + "/accept_redirects", "0"},
+		)
+	}
+	if err := n.sysctl(settings...); err != nil {
+		return err
 	}
 	h, err := n.netlink()
 	if err != nil {
@@ -153,7 +165,8 @@ func (n *Namespace) setUp() error {
 add table ip lab
 add table ip6 lab
 add chain ip6 lab output { type filter hook output priority 0; }
-add rule ip6 lab output icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } drop`)
+add rule ip6 lab output icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } drop
+` + rules)
 }
 
 func (n *network) join() error {
@@ -167,6 +180,12 @@ func (n *network) join() error {
 	if err := n.scanner.sysctlIfKnown("mptcp/blackhole_timeout", "0"); err != nil {
 		return err
 	}
+	// The TTL tells a scan's SYNs from those of the kernel's own connections.
+	for _, name := range []string{"ipv4/ip_default_ttl", "ipv6/conf/all/hop_limit", "ipv6/conf/default/hop_limit"} {
+		if err := n.scanner.sysctl(setting{name, strconv.Itoa(responder.ScanTTL - 1)}); err != nil {
+			return err
+		}
+	}
 	if err := n.joinScanner(); err != nil {
 		return err
 	}
@@ -179,7 +198,8 @@ func (n *network) join() error {
 			return err
 		}
 	}
-	if err := n.joinRouter(); err != nil {
+	err := n.joinRouter()
+	if err != nil {
 		return err
 	}
 	for _, h := range scenario.Hosts {
@@ -187,22 +207,43 @@ func (n *network) join() error {
 			return err
 		}
 	}
+	n.chains, err = joinChains(n.internet)
+	return err
+}
+
+// forward makes a router, without the kernel's limits on ICMP errors: a trace of many
+// targets gets 6 to 9 answers of 300 from a router that has them.
+func (n *Namespace) forward() error {
+	err := n.sysctl(
+		setting{"ipv4/ip_forward", "1"},
+		setting{"ipv6/conf/all/forwarding", "1"},
+		setting{"ipv4/icmp_ratelimit", "0"},
+		setting{"ipv6/icmp/ratelimit", "0"},
+	)
+	if err != nil {
+		return err
+	}
+	// These count for both families, and before Linux 6.12 for the whole machine.
+	for _, name := range []string{"ipv4/icmp_msgs_per_sec", "ipv4/icmp_msgs_burst"} {
+		if err := n.sysctlIfKnown(name, "1000000"); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// forward makes a router, whose own stack answers no TCP: it is no target.
-func (n *Namespace) forward() error {
-	if err := n.sysctl("ipv4/ip_forward", "1"); err != nil {
-		return err
-	}
-	if err := n.sysctl("ipv6/conf/all/forwarding", "1"); err != nil {
-		return err
-	}
-	return n.nft(`
+// refuseTCP keeps a router's own stack from answering TCP: it is no target.
+const refuseTCP = `
 add chain ip lab input { type filter hook input priority 0; }
 add rule ip lab input meta l4proto tcp drop
 add chain ip6 lab input { type filter hook input priority 0; }
-add rule ip6 lab input meta l4proto tcp drop`)
+add rule ip6 lab input meta l4proto tcp drop
+`
+
+// limitErrors brings back the kernel's limit: after six errors to an address one a
+// second. (In IPv6 the time is divided by 8 where the route back is a /32.)
+func (n *Namespace) limitErrors() error {
+	return n.sysctl(setting{"ipv4/icmp_ratelimit", "1000"}, setting{"ipv6/icmp/ratelimit", "8000"})
 }
 
 func (n *network) joinScanner() error {
@@ -323,6 +364,7 @@ type route struct {
 	to     netip.Prefix
 	by     netip.Addr
 	metric int // zero: the kernel's default
+	table  int // zero: the main one
 }
 
 // interfaceConfig is what an interface has when it is up.
@@ -359,7 +401,7 @@ func (n *Namespace) configure(c interfaceConfig) error {
 		}
 	}
 	for _, r := range c.routes {
-		add := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(r.to), Priority: r.metric}
+		add := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(r.to), Priority: r.metric, Table: r.table}
 		if r.by.IsValid() {
 			// The gateway's address is on its end of this link alone.
 			add.Gw, add.Flags = r.by.AsSlice(), int(netlink.FLAG_ONLINK)

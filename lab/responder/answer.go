@@ -61,12 +61,8 @@ func (p *Population) Answer(reply, frame []byte, b scenario.Behaviour) ([]byte, 
 	return reply, copies, nil
 }
 
-// answer appends to frame the packet that the target sends back, and says how
+// answerAs appends to frame the packet that the target sends back, and says how
 // many times it sends it: zero for a target that stays silent.
-func (p *Population) answer(frame []byte, s *syn) ([]byte, int) {
-	return p.answerAs(p.scenario.Behaviour(s.target, s.targetPort), frame, s)
-}
-
 func (p *Population) answerAs(b scenario.Behaviour, frame []byte, s *syn) ([]byte, int) {
 	traits := p.scenario.Traits(s.target, s.targetPort)
 	copies := b.Replies(s.probe, traits)

@@ -92,6 +92,12 @@ func newRun(s *scenario.Scenario, run uint64) *Population {
 	return NewPopulation(s, run, func() time.Duration { return 0 })
 }
 
+// answerTo is what comes back to a SYN.
+func answerTo(p *Population, s *syn) (reply []byte, copies int) {
+	reply, copies, _ = p.answer(nil, s, p.scenario.Behaviour(s.target, s.targetPort))
+	return reply, copies
+}
+
 // exchange is a SYN, what came back, and what tshark made of that.
 type exchange struct {
 	behaviour scenario.Behaviour
@@ -100,6 +106,7 @@ type exchange struct {
 	canary    bool
 	target    netip.Addr
 	traits    uint64
+	path      scenario.Path
 	port      uint16
 	seq       uint32
 	syn       []byte
@@ -120,13 +127,13 @@ func exchanges(t *testing.T) []*exchange {
 	var all []*exchange
 	ask := func(b scenario.Behaviour, a netip.Addr, probe scenario.Probe, options string) {
 		e := &exchange{behaviour: b, family: scenario.FamilyOf(a), probe: probe, canary: strings.HasSuffix(options, canary),
-			target: a, traits: s.Traits(a, 443), port: uint16(32768 + len(all)%32768), seq: 0xfffffff0 + uint32(len(all))}
+			target: a, traits: s.Traits(a, 443), path: s.Path(a, 443), port: uint16(32768 + len(all)%32768), seq: 0xfffffff0 + uint32(len(all))}
 		e.syn = buildSYN(a, e.port, 443, e.seq, options)
 		parsed, err := parseSYN(e.syn)
 		if err != nil || parsed.probe != probe {
 			t.Fatalf("SYN %x read as %s, %v: want %s", e.syn, parsed.probe, err, probe)
 		}
-		e.reply, e.copies = p.answer(nil, &parsed)
+		e.reply, e.copies = answerTo(p, &parsed)
 		all = append(all, e)
 	}
 	for _, family := range scenario.Families {
@@ -334,9 +341,12 @@ func checkCanary(t *testing.T, e *exchange) {
 func checkSYNACK(t *testing.T, e *exchange) {
 	checkCanary(t, e)
 	expect(t, e, "tcp.options.mss_val", map[string]string{"ipv4": "1460", "ipv6": "1440"}[e.family])
-	expect(t, e, "tcp.options.timestamp.tsecr", fmt.Sprint(0x01020304))
-	if e.seen["tcp.options.wscale.shift"] == "" || e.seen["tcp.options.sack_perm"] == "" {
-		t.Errorf("%s: window scale %q, SACK permitted %q", e, e.seen["tcp.options.wscale.shift"], e.seen["tcp.options.sack_perm"])
+	// A host does not answer what a box took out of the SYN (RFC 2018 §2, RFC 7323 §2.2, §3.2).
+	sack, echo := e.seen["tcp.options.sack_perm"] != "", e.seen["tcp.options.timestamp.tsecr"]
+	if lost := e.path.Box == scenario.StripOtherBox; e.seen["tcp.options.wscale.shift"] == "" ||
+		lost == (sack && echo == fmt.Sprint(0x01020304)) || lost && !sack && echo == "" {
+		t.Errorf("%s: window scale %q, SACK permitted %t, timestamp echo %q, behind a box that strips one of them %t",
+			e, e.seen["tcp.options.wscale.shift"], sack, echo, lost)
 	}
 
 	subtype, version, key := e.seen["tcp.options.mptcp.subtype"], e.seen["tcp.options.mptcp.version"], e.seen["tcp.options.mptcp.sendkey"]
@@ -524,8 +534,8 @@ func TestKeyIsFresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, _ := p.answer(nil, &syn)
-	b, _ := p.answer(nil, &syn)
+	a, _ := answerTo(p, &syn)
+	b, _ := answerTo(p, &syn)
 	if bytes.Equal(a[len(a)-8:], b[len(b)-8:]) {
 		t.Errorf("the key %x came twice", a[len(a)-8:])
 	}
@@ -652,7 +662,7 @@ func TestMirrorOfLongOption(t *testing.T) {
 		if err != nil || len(syn.mptcp) != length {
 			t.Fatalf("option of %d bytes: read %x, %v", length, syn.mptcp, err)
 		}
-		reply, _ := newPopulation(s).answer(nil, &syn)
+		reply, _ := answerTo(newPopulation(s), &syn)
 		if want := min(len(reply)-etherBytes-ipv4MinBytes, 60); int(reply[etherBytes+ipv4MinBytes+12]>>4)*4 != want {
 			t.Errorf("option of %d bytes: reply %x", length, reply)
 		}
@@ -689,7 +699,7 @@ func TestStrangeOptions(t *testing.T) {
 			if err != nil || syn.probe != scenario.Plain {
 				t.Fatalf("%s read as %s, %v", c.options, syn.probe, err)
 			}
-			reply, copies := newPopulation(s).answer(nil, &syn)
+			reply, copies := answerTo(newPopulation(s), &syn)
 			got := "silence"
 			if copies > 0 {
 				tcp := reply[etherBytes+ipBytesOf[family]:]
@@ -762,7 +772,7 @@ func TestLongSYNIsQuotedInPart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			reply, _ := newPopulation(s).answer(nil, &syn)
+			reply, _ := answerTo(newPopulation(s), &syn)
 			checkSums(t, &exchange{family: family, reply: reply})
 			lengths[len(reply)-etherBytes]++
 		}
@@ -828,7 +838,7 @@ func TestBareSYN(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reply, _ := newPopulation(s).answer(nil, &syn)
+		reply, _ := answerTo(newPopulation(s), &syn)
 		if options := hex.EncodeToString(reply[etherBytes+ipv4MinBytes+tcpMinBytes:]); options != "020405b4" {
 			t.Errorf("a SYN without options was answered with %s, want MSS alone", options)
 		}

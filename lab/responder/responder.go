@@ -44,16 +44,33 @@ type Counts struct {
 	Repeated  uint64  `json:"repeated"`  // of them, to a target that had got one on that port with that probe
 	Replies   uint64  `json:"replies"`   // what those of Targets add up to
 	Forged    uint64  `json:"forged"`    // what those of Targets add up to
+	Chains    uint64  `json:"chains"`    // SYNs to the hosts of router chains and to hostile servers, who answer themselves
 	Strangers uint64  `json:"strangers"` // SYNs to addresses that the lab does not have
 	Ignored   uint64  `json:"ignored"`   // SYNs to other ports, and what was no SYN
 	Invalid   uint64  `json:"invalid"`   // damaged SYNs
 	Dropped   uint64  `json:"dropped"`   // frames that found the receive ring full
 	Unsent    uint64  `json:"unsent"`    // replies that the interface refused
-	Targets   []Count `json:"targets"`   // sorted
+	Traced    Traced  `json:"traced"`
+	Targets   []Count `json:"targets"` // sorted
 }
 
-// frameRoom holds a SYN-ACK with every option, so that it is allocated once.
-const frameRoom = etherBytes + ipv6Bytes + tcpMaxBytes
+// Traced is what came with a TTL below ScanTTL, to known targets and ports. None of it is in the other
+// counts.
+type Traced struct {
+	SYNs     uint64 `json:"syns"`
+	Exceeded uint64 `json:"exceeded"` // Time Exceeded sent
+	Replies  uint64 `json:"replies"`  // sent by targets, and by boxes in their place
+}
+
+// ScanTTL is the TTL of a scan's SYNs. Those of a trace have less, and so have those of the kernel from
+// whose namespace the lab is scanned.
+const ScanTTL = 64
+
+// frameRoom holds every answer to a SYN of a scan or trace, and batchRoom all those to a block of SYNs.
+const (
+	frameRoom = 256
+	batchRoom = 1024 * frameRoom
+)
 
 // maxForged ends the forgers' floods for the life of a responder.
 const maxForged = 1 << 20
@@ -155,43 +172,66 @@ func (r *Responder) handle(frame []byte, ifindex int32) {
 		r.counts.Invalid++
 		return
 	}
-	c := r.count(&s)
-	if c == nil {
+	behaviour, ok := r.find(&s)
+	if !ok {
 		return
 	}
-	reply, copies := r.population.answer(make([]byte, 0, frameRoom), &s)
-	for range copies {
-		r.batch.add(reply, ifindex, &c.Replies)
+	var scanned *Count
+	replies := &r.counts.Traced.Replies
+	if s.ttl < ScanTTL {
+		r.counts.Traced.SYNs++
+	} else {
+		scanned = r.count(&s, behaviour)
+		replies = &scanned.Replies
 	}
-	if r.population.scenario.Behaviour(s.target, s.targetPort) == scenario.Forger {
+	if behaviour >= scenario.KernelMPTCP {
+		return // its kernel answers
+	}
+	reply, copies, exceeded := r.population.answer(r.batch.room(), &s, behaviour)
+	if exceeded {
+		replies = &r.counts.Traced.Exceeded
+	}
+	for range copies {
+		r.batch.add(reply, ifindex, replies)
+	}
+	if behaviour == scenario.Forger && scanned != nil {
 		r.population.forge(&s, func(frame []byte) bool {
 			if r.forged == maxForged {
 				return false
 			}
 			r.forged++
-			r.batch.add(frame, ifindex, &c.Forged)
+			r.batch.add(frame, ifindex, &scanned.Forged)
 			return true
 		})
 	}
 }
 
-// count enters a SYN where it belongs; nil for one that nobody answers to.
-func (r *Responder) count(s *syn) *Count {
+// find says what the target of a SYN is; false, and counted, for one that nobody answers to.
+func (r *Responder) find(s *syn) (b scenario.Behaviour, ok bool) {
 	population := r.population.scenario
-	behaviour, ports := population.Behaviour(s.target, s.targetPort), population.Ports
+	b, ports := population.Behaviour(s.target, s.targetPort), population.Ports
 	if _, ok := population.Index(s.target); !ok {
 		host, ok := scenario.HostAt(s.target)
+		if scenario.BehindTrunk(s.target) {
+			r.counts.Chains++
+			return b, false
+		}
 		if !ok {
 			r.counts.Strangers++
-			return nil
+			return b, false
 		}
-		behaviour, ports = host.Behaviour, scenario.HostPorts
+		b, ports = host.Behaviour, scenario.HostPorts
 	}
 	if !slices.Contains(ports, s.targetPort) {
 		r.counts.Ignored++
-		return nil
+		return b, false
 	}
-	k := kind{behaviour, scenario.FamilyOf(s.target), s.probe, s.targetPort}
+	return b, true
+}
+
+// count enters a SYN of a scan where it belongs.
+func (r *Responder) count(s *syn, b scenario.Behaviour) *Count {
+	k := kind{b, scenario.FamilyOf(s.target), s.probe, s.targetPort}
 	c := r.targets[k]
 	if c == nil {
 		c = &Count{Behaviour: k.behaviour.String(), Family: k.family, Probe: k.probe.String(), Port: k.port}
@@ -212,6 +252,17 @@ type batch struct {
 	messages []mmsghdr
 	counters []*uint64 // what each adds to when it is sent
 	names    map[link]*unix.RawSockaddrLinklayer
+	memory   []byte // of replies, used again after each flush
+	used     int    // bytes of it
+}
+
+// room is for one reply, until the next flush.
+func (b *batch) room() []byte {
+	if len(b.memory)-b.used < frameRoom {
+		b.memory, b.used = make([]byte, batchRoom), 0
+	}
+	b.used += frameRoom
+	return b.memory[b.used-frameRoom : b.used-frameRoom : b.used]
 }
 
 // link is an interface and an EtherType, in network order as the frame has it.
@@ -250,7 +301,7 @@ func (b *batch) add(frame []byte, ifindex int32, counter *uint64) {
 // since it is gone, is counted and given up: a network would lose it too.
 func (r *Responder) flush() error {
 	messages, counters := r.batch.messages, r.batch.counters
-	r.batch.messages, r.batch.counters = messages[:0], counters[:0]
+	r.batch.messages, r.batch.counters, r.batch.used = messages[:0], counters[:0], 0
 	for len(messages) > 0 {
 		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(r.ring.fd),
 			uintptr(unsafe.Pointer(&messages[0])), uintptr(min(len(messages), 1024)), 0, 0, 0)

@@ -56,6 +56,7 @@ type syn struct {
 	ether      []byte // destination and source MAC, EtherType
 	packet     []byte // from the IP header to the end of the datagram
 	ipBytes    int    // length of the IP header
+	ttl        byte   // or hop limit
 	source     netip.Addr
 	target     netip.Addr
 	sourcePort uint16
@@ -126,7 +127,7 @@ func (s *syn) readIPv4(ip []byte) (addresses []byte, err error) {
 	case checksum(0, ip[:ipBytes]) != 0:
 		return nil, errChecksum
 	}
-	s.packet, s.ipBytes = ip[:total], ipBytes // what follows is Ethernet padding
+	s.packet, s.ipBytes, s.ttl = ip[:total], ipBytes, ip[8] // what follows is Ethernet padding
 	return ip[12:20], nil
 }
 
@@ -140,7 +141,7 @@ func (s *syn) readIPv6(ip []byte) (addresses []byte, err error) {
 	if payload > len(ip)-ipv6Bytes || payload < tcpMinBytes {
 		return nil, errCut
 	}
-	s.packet, s.ipBytes = ip[:ipv6Bytes+payload], ipv6Bytes
+	s.packet, s.ipBytes, s.ttl = ip[:ipv6Bytes+payload], ipv6Bytes, ip[7]
 	return ip[8:40], nil
 }
 

@@ -146,7 +146,7 @@ func FuzzSYN(f *testing.F) {
 		family := scenario.FamilyOf(syn.target)
 		for b, h := range hosts[family] { // whatever the target was, each behaviour answers
 			syn.target, syn.targetPort = h[0], 443
-			reply, copies := p.answer(nil, &syn)
+			reply, copies := answerTo(p, &syn)
 			if (copies == 0) != (reply == nil) {
 				t.Fatalf("%s: %d copies of %x", b, copies, reply)
 			}

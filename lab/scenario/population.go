@@ -197,6 +197,5 @@ func HostAt(a netip.Addr) (Host, bool) {
 	return Hosts[i], true
 }
 
-// HostPorts are the ports that the real kernels listen on: one answers HTTP,
-// the other is only there to be connected to.
+// HostPorts are the ports that the real kernels listen on: HTTP, and HTTP over TLS.
 var HostPorts = []uint16{80, 443}

@@ -74,19 +74,29 @@ func targets(s *scenario.Scenario) []netip.Addr {
 // WriteHitlist writes the IPv6 targets of a scenario, one a line, and says how
 // many there are. The file appears whole or not at all.
 func WriteHitlist(path string, s *scenario.Scenario) (written int, err error) {
-	err = Whole(path, func(out io.Writer) error {
-		for _, a := range targets(s) {
-			if a.Is4() {
-				continue
-			}
-			written++
+	addresses := slices.DeleteFunc(targets(s), netip.Addr.Is4)
+	return len(addresses), writeLines(path, addresses)
+}
+
+// WriteChains writes the addresses of the hosts behind chains of routers, and says
+// how many there are. The file appears whole or not at all.
+func WriteChains(path string) (written int, err error) {
+	var addresses []netip.Addr
+	for _, chain := range scenario.Chains {
+		addresses = append(addresses, chain.Addrs()...)
+	}
+	return len(addresses), writeLines(path, addresses)
+}
+
+func writeLines(path string, addresses []netip.Addr) error {
+	return Whole(path, func(out io.Writer) error {
+		for _, a := range addresses {
 			if _, err := fmt.Fprintln(out, a); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return written, err
 }
 
 var schema = arrow.NewSchema([]arrow.Field{
@@ -109,7 +119,7 @@ const rowGroup = 1 << 16
 // whole or not at all, and says how many rows it has.
 func Write(path string, s *scenario.Scenario) (rows int, err error) {
 	err = Whole(path, func(out io.Writer) (err error) {
-		rows, err = encode(out, s)
+		rows, err = encode(out, schema, Rows(s), appendRow)
 		return err
 	})
 	return rows, err
@@ -141,7 +151,7 @@ func Whole(path string, write func(out io.Writer) error) error {
 	return nil
 }
 
-func encode(out io.Writer, s *scenario.Scenario) (rows int, err error) {
+func encode[T any](out io.Writer, schema *arrow.Schema, all iter.Seq[T], add func(*array.RecordBuilder, T)) (rows int, err error) {
 	properties := parquet.NewWriterProperties(
 		parquet.WithCompression(compress.Codecs.Zstd),
 		parquet.WithMaxRowGroupLength(rowGroup),
@@ -158,8 +168,8 @@ func encode(out io.Writer, s *scenario.Scenario) (rows int, err error) {
 		defer batch.Release()
 		return w.Write(batch)
 	}
-	for row := range Rows(s) {
-		appendRow(b, row)
+	for row := range all {
+		add(b, row)
 		if rows++; rows%rowGroup == 0 {
 			if err := flush(); err != nil {
 				return 0, err

@@ -190,7 +190,7 @@ func TestWriteLeavesNothingBehind(t *testing.T) {
 	// A folder that comes up in the meantime makes the last step, the rename, fail.
 	path := filepath.Join(dir, "truth.parquet")
 	err = Whole(path, func(out io.Writer) error {
-		_, err := encode(out, small)
+		_, err := encode(out, schema, Rows(small), appendRow)
 		return errors.Join(err, os.MkdirAll(filepath.Join(path, "x"), 0o755))
 	})
 	if err == nil {
