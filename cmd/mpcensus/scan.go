@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,8 +52,16 @@ func scanCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that orders the targets, the same on all machines; required with --shards", DefaultText: "random"},
 			&cli.StringFlag{Name: "zmap", Usage: "`PATH` of ZMap", DefaultText: "found"},
 		},
-		Action: scan,
+		Action: func(c *cli.Context) error { return scan(c, scanTerms{}) },
 	}
+}
+
+// scanTerms are what mpcensus run asks of a scan beyond its command line. The zero value asks nothing.
+type scanTerms struct {
+	campaign string                    // that the scan belongs to
+	date     string                    // of its partition, if not today's
+	spools   string                    // folder for its rows, if not the dataset's
+	whole    func(scanID string) error // if not nil: told when all rows are stored, and what breaks off is dropped
 }
 
 // pairedProbes are the scans of a campaign, in their order: the control first.
@@ -59,17 +69,17 @@ var pairedProbes = []string{zmap.ProbePlain, zmap.ProbeV0, zmap.ProbeV1, zmap.Pr
 
 // scanRun is what all scans of one command have in common.
 type scanRun struct {
-	c        *cli.Context
-	dataset  *dataset.Dataset
-	spools   string // folder
-	format   dataset.Format
-	zmap     zmap.Installation
-	spec     zmap.Scan // Probe and, after the first scan, Seed differ
-	targets  scanTargets
-	campaign string // empty: none
+	c       *cli.Context
+	dataset *dataset.Dataset
+	spools  string // folder
+	format  dataset.Format
+	zmap    zmap.Installation
+	spec    zmap.Scan // Probe and, after the first scan, Seed differ
+	targets scanTargets
+	terms   scanTerms
 }
 
-func scan(c *cli.Context) error {
+func scan(c *cli.Context, terms scanTerms) error {
 	if err := need(c, "dataset", "port"); err != nil {
 		return err
 	}
@@ -77,7 +87,7 @@ func scan(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	run := scanRun{c: c, spec: spec}
+	run := scanRun{c: c, spec: spec, terms: terms}
 	if run.format, err = formatOf(c); err != nil {
 		return err
 	}
@@ -102,19 +112,19 @@ func scan(c *cli.Context) error {
 	if err := run.dataset.CheckWritable(c.Context); err != nil {
 		return err
 	}
-	if run.spools = spoolRoot(c, run.dataset); run.spools == "" {
+	if run.spools = cmp.Or(terms.spools, spoolRoot(c, run.dataset)); run.spools == "" {
 		return usageErrorf("--spool is missing: the dataset is in an object store, and a scan's rows need a local folder first")
 	}
 	if !c.Bool("paired") {
 		return run.scan(c.String("probe"))
 	}
-	run.campaign = fmt.Sprintf("%s-%s-%d", time.Now().UTC().Format("20060102T150405.000000Z"), run.targets.family(), spec.Port)
+	run.terms.campaign = fmt.Sprintf("%s-%s-%d", time.Now().UTC().Format("20060102T150405.000000Z"), run.targets.family(), spec.Port)
 	for i, probe := range pairedProbes {
 		if err := run.scan(probe); err != nil {
-			return fmt.Errorf("%s scan, %d of %d in campaign %s: %w", probe, i+1, len(pairedProbes), run.campaign, err)
+			return fmt.Errorf("%s scan, %d of %d in campaign %s: %w", probe, i+1, len(pairedProbes), run.terms.campaign, err)
 		}
 	}
-	fmt.Fprintf(c.App.Writer, "campaign %s: %d scans\n", run.campaign, len(pairedProbes))
+	fmt.Fprintf(c.App.Writer, "campaign %s: %d scans\n", run.terms.campaign, len(pairedProbes))
 	return nil
 }
 
@@ -131,9 +141,10 @@ func (run *scanRun) scan(probe string) error {
 	status := newStatusLine()
 	defer status.done()
 	partition := dataset.Partition{
-		Date: time.Now().UTC().Format(time.DateOnly), Family: run.targets.family(), Port: run.spec.Port, Probe: probe,
+		Date: cmp.Or(run.terms.date, time.Now().UTC().Format(time.DateOnly)), Family: run.targets.family(), Port: run.spec.Port, Probe: probe,
 	}
-	folder := filepath.Join(run.spools, partition.ScanID(time.Now()))
+	scanID := partition.ScanID(time.Now())
+	folder := filepath.Join(run.spools, scanID)
 	live, err := ingest.BeginLive(folder, ingest.Params{
 		Format: run.format, Partition: partition, ToolVersion: version, Provenance: &ingest.Provenance{Started: time.Now()},
 	})
@@ -182,6 +193,21 @@ func (run *scanRun) scan(probe string) error {
 	if waited := live.Waited(); waited > 0 {
 		status.message(fmt.Sprintf("warning: ZMap had to wait %v for the disk of %s, replies may be lost: name a faster one by --spool", waited.Round(time.Millisecond), folder))
 	}
+	if run.terms.whole != nil {
+		switch {
+		case err != nil:
+		case c.Context.Err() != nil:
+			err = errors.New("interrupted")
+		default:
+			err = zmapErr
+		}
+		if err != nil {
+			return oneLine(err, os.RemoveAll(folder))
+		}
+		if err := run.terms.whole(scanID); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%w: the rows stored so far are in %s; when the cause is gone, %s adds them to the dataset", err, folder, run.resumeCommand())
 	}
@@ -222,7 +248,7 @@ func (run *scanRun) provenanceOf(process *zmap.Process) ingest.Provenance {
 		ZMapVersion:   run.zmap.Version,
 		ZMapArguments: process.Arguments,
 		Seed:          sql.Null[uint64]{V: process.Seed, Valid: true},
-		Campaign:      run.campaign,
+		Campaign:      run.terms.campaign,
 		TargetsSHA256: run.targets.sha256,
 		Targets:       sql.Null[uint64]{V: run.targets.count, Valid: run.targets.count > 0},
 	}
@@ -258,21 +284,43 @@ func lossWarnings(n zmap.Counts, iface string) []string {
 
 // scanSpec reads and checks what the command line says of a scan, but for its targets.
 func scanSpec(c *cli.Context) (zmap.Scan, error) {
+	spec, err := sendingSpec(c)
+	if err != nil {
+		return spec, err
+	}
+	spec.Shards, spec.Shard = c.Uint("shards"), c.Uint("shard")
+	if c.Bool("paired") && c.IsSet("probe") {
+		return spec, usageErrorf("--paired sends every kind of probe: leave out --probe %s", c.String("probe"))
+	}
+	if (c.Bool("paired") || c.String("probe") == zmap.ProbePlain) && slices.Contains(strings.Split(spec.ProbeArgs, ","), "canary=on") {
+		return spec, usageErrorf("--probe-args canary=on makes canary probes of plain ones: say --probe canary or, for all kinds, --paired")
+	}
+	if spec.Shards > 254 || spec.Shard >= spec.Shards {
+		return spec, usageErrorf("--shard %d of --shards %d: there can be 254 shards, counted from 0", spec.Shard, spec.Shards)
+	}
+	// Shards are parts of one permutation.
+	if spec.Shards > 1 && spec.Seed == 0 {
+		return spec, usageErrorf("--shards %d: name a --seed other than 0, the same on every machine", spec.Shards)
+	}
+	return spec, nil
+}
+
+// sendingSpec reads and checks what scan and trace have in common.
+func sendingSpec(c *cli.Context) (zmap.Scan, error) {
 	spec := zmap.Scan{
 		ProbeArgs:  c.String("probe-args"),
 		Interface:  c.String("interface"),
 		GatewayMAC: c.String("gateway-mac"),
 		Rate:       c.Uint("rate"),
 		Cooldown:   c.Uint("cooldown"),
-		Shards:     c.Uint("shards"),
-		Shard:      c.Uint("shard"),
+		Shards:     1,
 		Seed:       c.Uint64("seed"),
 	}
 	for _, argument := range strings.Split(spec.ProbeArgs, ",") {
 		// A target file named here would go past the blocklist.
 		switch name, _, _ := strings.Cut(argument, "="); name {
-		case "probe", "targets", "source":
-			return spec, usageErrorf("--probe-args %s: scan sets it itself: say --probe, --targets or --source-ip", argument)
+		case "probe", "targets", "source", "ttl":
+			return spec, usageErrorf("--probe-args %s: %s sets it itself, as its other flags say", argument, c.Command.Name)
 		}
 	}
 	var err error
@@ -282,12 +330,6 @@ func scanSpec(c *cli.Context) (zmap.Scan, error) {
 	if _, err = probeOf(c); err != nil {
 		return spec, err
 	}
-	if c.Bool("paired") && c.IsSet("probe") {
-		return spec, usageErrorf("--paired sends every kind of probe: leave out --probe %s", c.String("probe"))
-	}
-	if (c.Bool("paired") || c.String("probe") == zmap.ProbePlain) && slices.Contains(strings.Split(spec.ProbeArgs, ","), "canary=on") {
-		return spec, usageErrorf("--probe-args canary=on makes canary probes of plain ones: say --probe canary or, for all kinds, --paired")
-	}
 	if spec.SourceIP, err = sourceOf(c); err != nil {
 		return spec, err
 	}
@@ -296,13 +338,6 @@ func scanSpec(c *cli.Context) (zmap.Scan, error) {
 	}
 	if spec.Rate > math.MaxInt32 || spec.Cooldown >= math.MaxInt32 {
 		return spec, usageErrorf("--rate %d, --cooldown %d: ZMap takes numbers below %d", spec.Rate, spec.Cooldown, math.MaxInt32)
-	}
-	if spec.Shards > 254 || spec.Shard >= spec.Shards {
-		return spec, usageErrorf("--shard %d of --shards %d: there can be 254 shards, counted from 0", spec.Shard, spec.Shards)
-	}
-	// Shards are parts of one permutation.
-	if spec.Shards > 1 && spec.Seed == 0 {
-		return spec, usageErrorf("--shards %d: name a --seed other than 0, the same on every machine", spec.Shards)
 	}
 	if spec.Seed > math.MaxInt64 {
 		return spec, usageErrorf("--seed %d: ZMap takes seeds up to %d", spec.Seed, int64(math.MaxInt64))
