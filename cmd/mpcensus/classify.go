@@ -24,6 +24,8 @@ func classifyCommand() *cli.Command {
 		Description: "Reads the tables replies and scans. hosts has a verdict on each target of a scan; treatments, for\n" +
 			"campaigns of scan --paired, how each target treats MP_CAPABLE. Running it again replaces its own\n" +
 			"output and nothing else.\n\n" +
+			"Where trace or verify was run, hosts also has a final verdict, by the newest of each: true,\n" +
+			"middlebox-affected or unreachable. Run classify again after them.\n\n" +
 			"A SYN-ACK decides before an RST, an RST before an ICMP message, among equals the earliest. A key that\n" +
 			"came from several hosts, or from one host in several scans, speaks against all of them: verdicts depend\n" +
 			"on all scans of the dataset, so run it again when one is added.\n\n" +
@@ -114,13 +116,13 @@ func judgeCampaigns(c *cli.Context, db *sql.DB) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.App.Writer, "campaign %s, %s port %d\n", campaign.ID, campaign.Family, campaign.Port)
+		fmt.Fprintf(c.App.Writer, "campaign %s, %s port %d%s\n", campaign.ID, campaign.Family, campaign.Port, shardText(campaign.Shard))
 		for _, note := range notes {
 			fmt.Fprintf(c.App.Writer, "%s\n", note)
 		}
 		for _, t := range treated {
 			fmt.Fprintf(c.App.Writer, "MP_CAPABLE %s, scan %s\n", t.Scan.Probe, t.Scan.ID)
-			if err := printCounts(c.App.Writer, classify.Treatments, t.Treatments); err != nil {
+			if err := printCounts(c.App.Writer, classify.Treatments, t.Treatments, "all targets"); err != nil {
 				return err
 			}
 		}
@@ -129,11 +131,25 @@ func judgeCampaigns(c *cli.Context, db *sql.DB) error {
 	return nil
 }
 
+// shardText reads: , shard 0 of 2
+func shardText(shard string) string {
+	if shard == "" {
+		return ""
+	}
+	return ", shard " + shard
+}
+
 // printResult prints the verdicts on a scan's targets, and the outlying weights of its keys.
 func printResult(w io.Writer, scan classify.Scan, result classify.Result) error {
 	fmt.Fprintf(w, "scan %s\n", scan.ID)
-	if err := printCounts(w, classify.Verdicts, result.Verdicts); err != nil {
+	if err := printCounts(w, classify.Verdicts, result.Verdicts, "all targets"); err != nil {
 		return err
+	}
+	if len(result.Final) > 0 {
+		fmt.Fprintln(w, "final verdicts:")
+		if err := printCounts(w, classify.FinalVerdicts, result.Final, "with a final verdict"); err != nil {
+			return err
+		}
 	}
 
 	printFindings(w, result.Findings)
@@ -195,8 +211,8 @@ func printWeights(w io.Writer, test keys.WeightTest) error {
 	return nil
 }
 
-// printCounts prints how many targets have each conclusion, in the order of names, and their sum.
-func printCounts(w io.Writer, names []string, counts map[string]uint64) error {
+// printCounts prints how many targets have each conclusion, in the order of names, and their sum, named all.
+func printCounts(w io.Writer, names []string, counts map[string]uint64, all string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	total := uint64(0)
 	for _, name := range names {
@@ -205,6 +221,6 @@ func printCounts(w io.Writer, names []string, counts map[string]uint64) error {
 			total += n
 		}
 	}
-	fmt.Fprintf(table, "  all targets\t%d\t\n", total)
+	fmt.Fprintf(table, "  %s\t%d\t\n", all, total)
 	return table.Flush()
 }

@@ -30,7 +30,7 @@ func reportCommand() *cli.Command {
 			return withDataset(c, func(db *sql.DB) error {
 				status := newStatusLine()
 				defer status.done()
-				census, err := report.Read(c.Context, db, func(done string) { status.update("read " + done) })
+				census, err := report.Read(c.Context, db, c.String("dataset"), func(done string) { status.update("read " + done) })
 				if err != nil {
 					return err
 				}

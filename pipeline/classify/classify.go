@@ -1,6 +1,6 @@
 // Package classify turns the replies of a dataset into a verdict on every target that answered, and the
 // verdicts of a paired campaign into how each target treats MP_CAPABLE; both with their reasons. What
-// concerns sets of rows is SQL ([repeated.sql], [hosts.sql], [treatments.sql]) run by DuckDB over the
+// concerns sets of rows is SQL ([repeated.sql], [hosts.sql], [final.sql], [treatments.sql]) run by DuckDB over the
 // dataset's Parquet files; the statistics are those of package keys.
 //
 // # Which reply speaks for a target
@@ -21,6 +21,32 @@
 //
 // What is certain of a reply or key by itself; then what keys have in common in the scan, of those left in
 // one AS, of those left in one prefix; then the weights of those left.
+//
+// # The final verdict
+//
+// A SYN-ACK shows a host or a box; the path to it and a connection with it tell which. By the newest trace
+// and verification of a target, of the scan's date, family, port and probe (v0 or v1), the first that holds:
+//
+//  1. A connection was still MPTCP after data: `true`, unless the path shows that a box answers in the host's
+//     place.
+//  2. The host was potential, and every connection of which it is known fell back to TCP:
+//     `middlebox-affected`.
+//  3. The path shows that MP_CAPABLE is removed, changed, dropped or answered on the way:
+//     `middlebox-affected`, whatever the scan's verdict.
+//  4. The host was potential, and answered neither the trace nor any connection: `unreachable`.
+//  5. The host was potential, and answered the trace with MP_CAPABLE: `true`. A RST, or a SYN-ACK without
+//     it, proves no MPTCP.
+//  6. The scan's verdict is no-mptcp, and the SYN-ACK has NOPs where MP_CAPABLE would be:
+//     `middlebox-affected`.
+//
+// Addresses and sequence numbers that are rewritten, a clamped MSS or several routers at one hop make no path
+// middlebox-affected; they stand in the reasons.
+//
+// Three ways to strip MP_CAPABLE have names: `stripped-syn` where quotes show it gone on the way to the host,
+// `stripped-synack` by rule 6, `stripped-data` where connections were MPTCP when they were made and TCP after
+// data. A box that strips SYN and SYN-ACK alike looks like one that strips SYNs: the host, which sees none,
+// puts none into its SYN-ACK. One that takes the option out of SYN-ACKs and leaves no NOPs looks like a host
+// without MPTCP.
 //
 // # What hangs together
 //

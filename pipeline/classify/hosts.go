@@ -13,12 +13,19 @@ import (
 //go:embed hosts.sql
 var hostsSQL string
 
+//go:embed final.sql
+var finalSQL string
+
 // Verdicts are all that this package pronounces, the surest signs of MPTCP first.
 var Verdicts = []string{"potential", "mirrored", "tampered", "implausible", "no-mptcp", "closed", "unreachable"}
+
+// FinalVerdicts are all that scan, paths and connections can say together.
+var FinalVerdicts = []string{"true", "middlebox-affected", "unreachable"}
 
 // Result is what was concluded of one scan.
 type Result struct {
 	Verdicts map[string]uint64 // targets by verdict
+	Final    map[string]uint64 // targets by final verdict, of those that have one
 	Returned keys.WeightTest   // of all keys that came back: an echo of keys of one weight is a spike
 	Findings []keys.Finding    // on the keys of one network, or of the scan, that passed the tests on single keys
 	Judged   keys.WeightTest   // of the keys that passed all tests before that of weights
@@ -41,13 +48,17 @@ func (c *Classifier) hosts(ctx context.Context, scan Scan) (r Result, err error)
 	}
 	variables := fmt.Sprintf(`
 		SET VARIABLE scan_id = %s;
+		SET VARIABLE date = %s;
+		SET VARIABLE family = %s;
+		SET VARIABLE port = %d;
 		SET VARIABLE probe = %s;
 		SET VARIABLE distance_level = %g::DOUBLE;
 		SET VARIABLE min_bytes_kept = %d;
 		SET VARIABLE max_low_entropy = %d;
 		SET VARIABLE whole_scan = %s;`,
-		dataset.Literal(scan.ID), dataset.Literal(scan.Probe), keys.DistanceLevel, keys.MinBytesKept, keys.MaxLowEntropy, dataset.Literal(wholeScan))
-	if _, err := c.db.ExecContext(ctx, view+variables+hostsSQL); err != nil {
+		dataset.Literal(scan.ID), dataset.Literal(scan.Date), dataset.Literal(scan.Family), scan.Port, dataset.Literal(scan.Probe),
+		keys.DistanceLevel, keys.MinBytesKept, keys.MaxLowEntropy, dataset.Literal(wholeScan))
+	if _, err := c.db.ExecContext(ctx, view+variables+hostsSQL+finalSQL); err != nil {
 		return r, err
 	}
 
@@ -65,10 +76,14 @@ func (c *Classifier) hosts(ctx context.Context, scan Scan) (r Result, err error)
 	}
 
 	path := scan.Path(c.dir, dataset.HostsTable, scan.ID, dataset.Parquet)
-	if err := dataset.WriteParquet(ctx, c.db, "FROM verdicts ORDER BY address_order(target)", path); err != nil {
+	if err := dataset.WriteParquet(ctx, c.db, "FROM final_verdicts ORDER BY address_order(target)", path); err != nil {
 		return r, err
 	}
-	r.Verdicts, err = countBy(ctx, c.db, "verdict", "read_parquet("+dataset.Literal(path)+")")
+	written := "read_parquet(" + dataset.Literal(path) + ")"
+	if r.Verdicts, err = countBy(ctx, c.db, "verdict", written); err != nil {
+		return r, err
+	}
+	r.Final, err = countBy(ctx, c.db, "final_verdict", written+" WHERE final_verdict IS NOT NULL")
 	return r, err
 }
 

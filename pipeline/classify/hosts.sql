@@ -2,8 +2,8 @@
 --
 -- hosts.go makes the view listed_replies of the scan's files, sets the variables (scan_id, probe, the
 -- limits of pipeline/keys), runs this file, and has pipeline/keys test the keys that are still undecided in
--- `evidence`: first by groups, which fills `findings`, then by weight, which fills `weights`. The view
--- `verdicts` is what it then writes. The table `repeated` is from repeated.sql; functions.go defines the
+-- `evidence`: first by groups, which fills `findings`, then by weight, which fills `weights`. Of the view
+-- `verdicts` final.sql makes what it then writes. The table `repeated` is from repeated.sql; functions.go defines the
 -- functions, pipeline/enrich `network` and the table `known_networks`.
 
 -- What the scan before has left takes room.
@@ -191,7 +191,7 @@ CREATE OR REPLACE TEMP VIEW judged AS
 SELECT sender_key, key_weight FROM evidence LEFT JOIN found USING (saddr) WHERE verdict IS NULL AND suspect IS NOT true;
 CREATE OR REPLACE TEMP TABLE weights (key_weight UTINYINT, probability DOUBLE, reason VARCHAR, condemned BOOLEAN);
 
--- The columns of `hosts`, in the order and with the types of schemas/tables.yaml.
+-- The columns of `hosts` but those of final.sql, in the order and with the types of schemas/tables.yaml.
 CREATE OR REPLACE TEMP VIEW verdicts AS
 WITH weighed AS (
     SELECT evidence.*, findings, suspect,

@@ -20,11 +20,14 @@ var Treatments = []string{
 	"supports", "mirrors", "tampers", "implausible", "strips", "ignores", "resets", "drops", "unclear", "closed",
 }
 
-// Campaign is the scans of a paired campaign that probed the same targets on one port.
+// Campaign is the scans of a paired campaign that probed the same targets on one port: of a campaign in
+// shards, those of one shard.
 type Campaign struct {
 	ID     string
 	Family string
 	Port   uint16
+	Shard  string // "0 of 2"; empty if there is only one
+	seed   uint64 // of the permutation that is cut into shards; 0 if there is only one
 	scans  []campaignScan
 }
 
@@ -41,12 +44,24 @@ type Treated struct {
 	Treatments map[string]uint64 // targets by treatment
 }
 
+// campaignsSQL takes shards from ZMap's command line: a shard of one seed is a set of targets.
+const campaignsSQL = `
+	WITH arguments AS (
+		SELECT *, regexp_extract(array_to_string(zmap_arguments, ' '), ' --shards=(\d+)', 1) AS shards,
+			regexp_extract(array_to_string(zmap_arguments, ' '), ' --shard=(\d+)', 1) AS shard
+		FROM scans WHERE campaign IS NOT NULL
+	)
+	SELECT campaign, family, port,
+		if(coalesce(shards, '') IN ('', '1'), '', shard || ' of ' || shards) AS shard,
+		if(coalesce(shards, '') IN ('', '1'), 0, coalesce(seed, 0)) AS seed,
+		scan_id, date, probe, complete,
+		coalesce(send_failures, 0), coalesce(kernel_drops, 0) + coalesce(interface_drops, 0) + coalesce(backlog_drops, 0)
+	FROM arguments ORDER BY ALL`
+
 // Campaigns are the paired campaigns that the table scans knows, by their id. The database is one of
 // [dataset.OpenDuckDB].
 func Campaigns(ctx context.Context, db *sql.DB) ([]Campaign, error) {
-	rows, err := db.QueryContext(ctx, `SELECT campaign, family, port, scan_id, date, probe, complete,
-			coalesce(send_failures, 0), coalesce(kernel_drops, 0) + coalesce(interface_drops, 0) + coalesce(backlog_drops, 0)
-		FROM scans WHERE campaign IS NOT NULL ORDER BY ALL`)
+	rows, err := db.QueryContext(ctx, campaignsSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -55,18 +70,23 @@ func Campaigns(ctx context.Context, db *sql.DB) ([]Campaign, error) {
 	for rows.Next() {
 		var c Campaign
 		var s campaignScan
-		if err := rows.Scan(&c.ID, &c.Family, &c.Port, &s.ID, &s.Date, &s.Probe, &s.complete, &s.unsent, &s.dropped); err != nil {
+		if err := rows.Scan(&c.ID, &c.Family, &c.Port, &c.Shard, &c.seed, &s.ID, &s.Date, &s.Probe, &s.complete, &s.unsent, &s.dropped); err != nil {
 			return nil, err
 		}
 		s.Family, s.Port = c.Family, c.Port
 		last := len(campaigns) - 1
-		if last < 0 || campaigns[last].ID != c.ID || campaigns[last].Family != c.Family || campaigns[last].Port != c.Port {
+		if last < 0 || !campaigns[last].same(c) {
 			campaigns = append(campaigns, c)
 			last++
 		}
 		campaigns[last].scans = append(campaigns[last].scans, s)
 	}
 	return campaigns, rows.Err()
+}
+
+// same says whether two scans belong together, as their campaigns say.
+func (c Campaign) same(d Campaign) bool {
+	return c.ID == d.ID && c.Family == d.Family && c.Port == d.Port && c.Shard == d.Shard && c.seed == d.seed
 }
 
 // Judge writes the table treatments of a campaign into the dataset in dir: a file for each MPTCP version

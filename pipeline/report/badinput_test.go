@@ -36,7 +36,7 @@ func TestReadErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			addScans(t, dir, test.scans...)
-			if _, err := Read(t.Context(), openTest(t, dir), nil); err == nil || err.Error() != test.want {
+			if _, err := Read(t.Context(), openTest(t, dir), dir, nil); err == nil || err.Error() != test.want {
 				t.Errorf("got  %v\nwant %v", err, test.want)
 			}
 		})
@@ -77,6 +77,13 @@ func TestNotEnoughData(t *testing.T) {
 			dir := t.TempDir()
 			addScans(t, dir, test.scan)
 			c := readCensus(t, dir)
+			for _, name := range []string{"paths", "middleboxes", "middlebox_networks"} {
+				test.empty[name] = notTraced
+			}
+			for _, name := range []string{"verification", "outcomes", "transfers"} {
+				test.empty[name] = notConnected
+			}
+			test.empty["final_months"] = oneMonth
 			test.empty["months"], test.empty["versions"], test.empty["presence"] = oneMonth, onePair, oneDate
 			test.empty["treatments"], test.empty["sources"] = "Not enough data: no paired campaign", "Not enriched:"
 			for _, table := range c.Tables() {
@@ -130,7 +137,7 @@ func TestStraysAndBrokenScans(t *testing.T) {
 	writeTest(t, openTest(t, t.TempDir()), "FROM read_parquet("+dataset.Literal(whole.Path(dir, dataset.HostsTable, whole.ID, dataset.Parquet))+", hive_partitioning = false)",
 		copied.Path(dir, dataset.HostsTable, copied.ID, dataset.Parquet))
 	c := readCensus(t, dir)
-	want(t, &c.Funnel, "2026-10-15 ipv4 80 v0 1 no – 1 1 0 0.00 0 0 0 1 –", "2026-09-15 ipv4 80 v0 1 yes – 2 2 1 50.00 1 0 0 1 –")
+	want(t, &c.Funnel, "2026-10-15 ipv4 80 v0 1 no – 1 1 0 0.00 0 0 0 1 – – –", "2026-09-15 ipv4 80 v0 1 yes – 2 2 1 50.00 1 0 0 1 – – –")
 	want(t, &c.Reasons, "2026-09-15 ipv4 80 v0 mirrored key-echo 1 100.00")
 	want(t, &c.MonthsTable, "2026-09 ipv4 80 v0 2026-09-15 2 2 1 1", "2026-10 ipv4 80 v0 – – – – –")
 	want(t, &c.Reuse)
@@ -148,7 +155,7 @@ func TestShardsAndRepetitions(t *testing.T) {
 	a.values["probes_sent"], b.values["probes_sent"] = "10", "20"
 	addScans(t, dir, a, b)
 	c := readCensus(t, dir)
-	want(t, &c.Funnel, "2026-10-15 ipv4 80 v1 2 yes 30 4 3 1 33.33 1 0 0 2 –")
+	want(t, &c.Funnel, "2026-10-15 ipv4 80 v1 2 yes 30 4 3 1 33.33 1 0 0 2 – – –")
 	if !reflect.DeepEqual(c.Tallies[0].Scans, []string{a.ID, b.ID}) || len(c.Keys) != 2 {
 		t.Errorf("scans %q, %d with keys", c.Tallies[0].Scans, len(c.Keys))
 	}
@@ -163,7 +170,7 @@ func TestOlderVersion(t *testing.T) {
 	writeTest(t, openTest(t, t.TempDir()), `SELECT scan_id, target, verdict, reasons, sender_key, key_weight, key_distance, replies
 		FROM read_parquet(`+dataset.Literal(path)+`, hive_partitioning = false)`, path)
 	c := readCensus(t, dir)
-	want(t, &c.Funnel, "2026-10-15 ipv4 80 v0 1 yes – 3 2 1 50.00 1 0 0 1 –")
+	want(t, &c.Funnel, "2026-10-15 ipv4 80 v0 1 yes – 3 2 1 50.00 1 0 0 1 – – –")
 	for _, table := range []*Table{&c.Fingerprints, &c.ASes, &c.Countries} {
 		if len(table.Rows) > 0 || !strings.Contains(table.Empty, "run mpcensus classify again") && !strings.Contains(table.Empty, "Run mpcensus enrich") {
 			t.Errorf("table %s: %d rows, %q", table.Name, len(table.Rows), table.Empty)

@@ -28,7 +28,10 @@ type Census struct {
 	Months   []Month    // by family, port and probe, then oldest first; none when all scans are of one month
 	Presence []Presence // by family, port and probe
 
-	Funnel        Table // responsive, with MP_CAPABLE, filtered, potential
+	FinalMonths []Month    // as Months, of dates that were followed up
+	Transfers   []Transfer // newest first
+
+	Funnel        Table // responsive, with MP_CAPABLE, filtered, potential, and by final verdict
 	Reasons       Table // why hosts were filtered
 	Outliers      Table // outlying weights of keys
 	MonthsTable   Table
@@ -39,16 +42,27 @@ type Census struct {
 	Countries     Table // the same
 	Fingerprints  Table // order of TCP options, by verdict
 	Treatments    Table // of paired campaigns
-	Losses        Table // what was dropped, rejected or undecided
-	Provenance    Table // where scans come from
-	Sources       Table // where AS and country come from
+
+	FinalMonthsTable  Table // true hosts
+	PathsTable        Table // what traces found
+	Middleboxes       Table // on the path: what they do, and where they are
+	MiddleboxNetworks Table // in whose network
+	Verification      Table // targets by what their connections prove
+	Outcomes          Table // of connections
+	TransfersTable    Table // MPTCP : TCP, by what is on the path
+
+	Losses     Table // what was dropped, rejected or undecided
+	Provenance Table // where scans come from
+	Sources    Table // where AS and country come from
 }
 
 // Tables are all tables, in the order of the report.
 func (c *Census) Tables() []*Table {
 	return []*Table{
 		&c.Funnel, &c.Reasons, &c.Outliers, &c.MonthsTable, &c.Versions, &c.PresenceTable, &c.Reuse,
-		&c.ASes, &c.Countries, &c.Fingerprints, &c.Treatments, &c.Losses, &c.Provenance, &c.Sources,
+		&c.ASes, &c.Countries, &c.Fingerprints, &c.Treatments,
+		&c.FinalMonthsTable, &c.PathsTable, &c.Middleboxes, &c.MiddleboxNetworks, &c.Verification, &c.Outcomes, &c.TransfersTable,
+		&c.Losses, &c.Provenance, &c.Sources,
 	}
 }
 
@@ -59,6 +73,9 @@ type Tally struct {
 	Complete bool            // all of them
 	Probes   sql.Null[int64] // SYNs sent; NULL when a scan does not say
 	Verdicts map[string]int64
+
+	Final      map[string]int64 // by final verdict, of those that have one
+	FollowedUp bool             // it was traced, or connected to
 }
 
 // Responsive targets answered with a SYN-ACK.
@@ -124,11 +141,11 @@ func (p *Presence) Targets() (n int64) {
 	return n
 }
 
-// Read makes the tables of a classified dataset, whose database is one of [dataset.OpenDuckDB].
-// progress, if not nil, is told what has been read. The error says so when there is no scan, or one
-// that is not classified.
-func Read(ctx context.Context, db *sql.DB, progress func(done string)) (*Census, error) {
-	r := &reader{ctx: ctx, db: db}
+// Read makes the tables of the classified dataset in dir, which is that of the database, one of
+// [dataset.OpenDuckDB]. progress, if not nil, is told what has been read. The error says so when there is no
+// scan, or one that is not classified.
+func Read(ctx context.Context, db *sql.DB, dir string, progress func(done string)) (*Census, error) {
+	r := &reader{ctx: ctx, db: db, dir: dir}
 	for _, step := range []struct {
 		done string
 		read func() error
@@ -138,12 +155,15 @@ func Read(ctx context.Context, db *sql.DB, progress func(done string)) (*Census,
 		{"reasons", r.readReasons},
 		{"distances of keys", r.readDistances},
 		{"repeated scans", r.tallies},
+		{"final verdicts", r.readFinal},
 		{"versions", r.versions},
 		{"presence", r.presence},
 		{"reuse of keys", r.reuse},
 		{"networks", r.networks},
 		{"TCP options", r.fingerprints},
 		{"treatments", r.treatments},
+		{"paths", r.paths},
+		{"connections", r.connections},
 		{"sources", r.sources},
 	} {
 		if err := step.read(); err != nil {
@@ -155,6 +175,7 @@ func Read(ctx context.Context, db *sql.DB, progress func(done string)) (*Census,
 	}
 	r.funnel()
 	r.months()
+	r.finalMonths()
 	r.reasons()
 	r.outliers()
 	r.losses()

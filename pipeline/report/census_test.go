@@ -27,6 +27,7 @@ type testHost struct {
 	order           string
 	asn             int // 0: NULL
 	asName, country string
+	final           string
 }
 
 // testScan is a scan with its hosts.
@@ -82,6 +83,7 @@ func (h testHost) columns() map[string]string {
 		"reasons": "[" + strings.Join(reasons, ", ") + "]::VARCHAR[]", "sender_key": orNull(h.key), "key_weight": weight,
 		"key_distance": orNull(h.distance), "excess_probability": orNull(h.excess), "replies": fmt.Sprint(max(1, h.replies)),
 		"option_order": quoted(h.order), "asn": asn, "as_name": quoted(h.asName), "country": quoted(h.country),
+		"final_verdict": quoted(h.final),
 	}
 }
 
@@ -103,21 +105,27 @@ func addScans(t testing.TB, dir string, scans ...testScan) {
 	}
 }
 
-// addTable writes a file of a table. All rows have the same columns; others are NULL.
+// addTable writes a file of a table with rows of one scan.
 func addTable(t testing.TB, db *sql.DB, path, table, scanID string, rows []map[string]string) {
+	t.Helper()
+	addRows(t, db, path, table, "scan_id", scanID, rows)
+}
+
+// addRows writes a file of a table, whose rows have the same id. All have the same columns; others are NULL.
+func addRows(t testing.TB, db *sql.DB, path, table, key, id string, rows []map[string]string) {
 	t.Helper()
 	execute(t, db, "CREATE OR REPLACE TEMP TABLE t AS SELECT * EXCLUDE (date, family, port, probe) FROM "+table)
 	if len(rows) > 0 {
 		names := slices.Sorted(maps.Keys(rows[0]))
 		var values []string
 		for _, row := range rows {
-			cells := []string{dataset.Literal(scanID)}
+			cells := []string{dataset.Literal(id)}
 			for _, name := range names {
 				cells = append(cells, row[name])
 			}
 			values = append(values, "("+strings.Join(cells, ", ")+")")
 		}
-		execute(t, db, "INSERT INTO t (scan_id, "+strings.Join(names, ", ")+") VALUES "+strings.Join(values, ", "))
+		execute(t, db, "INSERT INTO t ("+key+", "+strings.Join(names, ", ")+") VALUES "+strings.Join(values, ", "))
 	}
 	writeTest(t, db, "FROM t", path)
 }
@@ -151,7 +159,7 @@ func execute(t testing.TB, db *sql.DB, statement string) {
 
 func readCensus(t testing.TB, dir string) *Census {
 	t.Helper()
-	c, err := Read(t.Context(), openTest(t, dir), nil)
+	c, err := Read(t.Context(), openTest(t, dir), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,10 +262,10 @@ func TestByHand(t *testing.T) {
 		t.Errorf("got %d scans of %v, %v, %v; %q", c.Scans, c.Dates, c.Families, c.Ports, c.Notes)
 	}
 	want(t, &c.Funnel,
-		"2026-10-15 ipv4 80 v0 1 yes – 7 6 3 50.00 2 0 1 3 –",
-		"2026-10-15 ipv4 80 v1 1 yes – 3 2 0 0.00 0 0 0 2 –",
-		"2026-10-15 ipv6 443 v1 1 yes – 1 0 0 – 0 0 0 0 –",
-		"2026-09-15 ipv4 80 v0 1 yes 100 3 3 1 33.33 1 0 0 2 –")
+		"2026-10-15 ipv4 80 v0 1 yes – 7 6 3 50.00 2 0 1 3 – – –",
+		"2026-10-15 ipv4 80 v1 1 yes – 3 2 0 0.00 0 0 0 2 – – –",
+		"2026-10-15 ipv6 443 v1 1 yes – 1 0 0 – 0 0 0 0 – – –",
+		"2026-09-15 ipv4 80 v0 1 yes 100 3 3 1 33.33 1 0 0 2 – – –")
 	want(t, &c.Reasons,
 		"2026-10-15 ipv4 80 v0 mirrored key-echo 2 66.67",
 		"2026-10-15 ipv4 80 v0 implausible low-entropy 1 33.33",

@@ -10,10 +10,18 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// dotRow is a row of dots: what it is of, and a count for each mark.
+// dotRow is a row of dots: what it is of, and a count for each mark, or unknownCount.
 type dotRow struct {
 	name   string
 	counts []int64
+}
+
+// unknownCount has no dot.
+const unknownCount = -1
+
+// known are the counts that have dots.
+func (r dotRow) known() []int64 {
+	return slices.DeleteFunc(slices.Clone(r.counts), func(n int64) bool { return n == unknownCount })
 }
 
 // drawDots puts rows of dots into the figure, the first at the top, each dot at its count on a
@@ -37,6 +45,9 @@ func (f *Figure) drawDots(axis string, marks []dot, rows []dotRow, apart bool) {
 		y := float64(len(rows) - 1 - i)
 		names[i] = plot.Tick{Value: y, Label: row.name}
 		for j, n := range row.counts {
+			if n == unknownCount {
+				continue
+			}
 			x := logCount(uint64(n))
 			lowest, highest = min(lowest, x), max(highest, x)
 			at := plotter.XY{X: x, Y: y}
@@ -73,9 +84,12 @@ func (d dots) Plot(c draw.Canvas, p *plot.Plot) {
 		middle := float64(len(d.rows) - 1 - i)
 		if !d.apart {
 			c.StrokeLine2(draw.LineStyle{Color: gridColor, Width: 3},
-				place(slices.Min(row.counts)), y(middle), place(slices.Max(row.counts)), y(middle))
+				place(slices.Min(row.known())), y(middle), place(slices.Max(row.known())), y(middle))
 		}
 		for j, n := range row.counts {
+			if n == unknownCount {
+				continue
+			}
 			at := middle
 			if d.apart {
 				at -= apartBy(j, len(row.counts))

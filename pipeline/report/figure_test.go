@@ -139,7 +139,7 @@ func TestMonthGaps(t *testing.T) {
 		}
 		months = append(months, m)
 	}
-	lines := monthLines(months)
+	lines := monthLines(months, (*Tally).Potential)
 	if len(lines) != 1 || len(lines[0].pieces) != 3 {
 		t.Fatalf("got %+v, want a line in 3 pieces", lines)
 	}
@@ -175,6 +175,14 @@ func TestNotEnough(t *testing.T) {
 	if fs := asFigures(unknown); len(fs) != 1 || fs[0].Empty != "not enough data: of no potential address it is known" {
 		t.Errorf("AS: %+v", fs)
 	}
+	if f, err := finalMonthsFigure(oneMonth); err != nil || !strings.HasPrefix(f.Empty, "not enough data") {
+		t.Errorf("true hosts: %q, %v", f.Empty, err)
+	}
+	for _, f := range []Figure{middleboxesFigure(&Table{}), verificationFigure(&Table{}), transfersFigure(nil), transfersFigure([]Transfer{{Path: "clean"}})} {
+		if !strings.HasPrefix(f.Empty, "not enough data") {
+			t.Errorf("%s: %q", f.Name, f.Empty)
+		}
+	}
 	if f := treatmentsFigure(&Table{}); f.Empty != "not enough data: no paired campaign" {
 		t.Errorf("treatments: %q", f.Empty)
 	}
@@ -195,5 +203,40 @@ func TestTreatmentsFigure(t *testing.T) {
 	wantTexts(t, &f, "IPv4 port 443 v0, 2026-12-05", "IPv4 port 443 v1, 2026-12-05", "supports", "900", "600", "12")
 	if slices.Contains(texts(t, &f), "111") {
 		t.Error("an old campaign is drawn")
+	}
+}
+
+// What follows up scans is drawn of the newest date only.
+func TestFollowUpFigures(t *testing.T) {
+	c := sample(3)
+	months, err := finalMonthsFigure(c.FinalMonths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantTexts(t, &months, "IPv4 port 443 v1", "True targets (count, logarithmic)", "2026-03")
+	if all := texts(t, &months); slices.Contains(all, "IPv6 port 443 v1") {
+		t.Error("a line of scans that were not followed up")
+	}
+	boxes := middleboxesFigure(&c.Middleboxes)
+	wantTexts(t, &boxes, "removed", "110 targets with such a box", "1: 13.6 %", "4: 36.4 %", "2 targets with such a box")
+	verified := verificationFigure(&c.Verification)
+	wantTexts(t, &verified, "IPv4 port 443 tls", "1,000 targets", "1: 80.0 %", "8 targets", "1: 100.0 %")
+	transfers := transfersFigure(c.Transfers)
+	wantTexts(t, &transfers, "IPv4 port 443 tls, clean", "1.04", "0.97", "2.50", "500", "1")
+	for _, f := range []*Figure{&boxes, &transfers} {
+		for _, old := range []string{"dropped", "not seen", "9.00"} {
+			if slices.ContainsFunc(texts(t, f), func(text string) bool { return strings.Contains(text, old) }) {
+				t.Errorf("%s has %q, of an old date or without data", f.Name, old)
+			}
+		}
+	}
+	funnel := funnelFigure(c.Tallies)
+	wantTexts(t, &funnel, "true", "1,340")
+	for i := range c.Tallies {
+		c.Tallies[i].FollowedUp = false
+	}
+	funnel = funnelFigure(c.Tallies)
+	if slices.Contains(texts(t, &funnel), "true") {
+		t.Error("true hosts where nothing was followed up")
 	}
 }

@@ -30,6 +30,14 @@ var stages = []struct {
 	{"responsive (SYN-ACK)", (*Tally).Responsive, newDot(blue, draw.BoxGlyph{})},
 	{"with MP_CAPABLE", (*Tally).MPCapable, newDot(vermilion, draw.PyramidGlyph{})},
 	{"potential", (*Tally).Potential, newDot(green, draw.CircleGlyph{})},
+	{"true", (*Tally).trueIfKnown, newDot(purple, diamond{})},
+}
+
+func (t *Tally) trueIfKnown() int64 {
+	if !t.FollowedUp {
+		return unknownCount
+	}
+	return t.True()
 }
 
 // funnelFigure draws how many of the targets that answered are left at each stage: a row for the newest
@@ -37,10 +45,10 @@ var stages = []struct {
 func funnelFigure(tallies []Tally) Figure {
 	f := Figure{
 		Name:  "funnel",
-		Title: "From answers to potential MPTCP hosts",
+		Title: "From answers to MPTCP hosts",
 		Caption: "Each row is the newest complete scan of a family, port and MPTCP version. From right to left: targets that answered " +
-			"with a SYN-ACK, those whose SYN-ACK has MP_CAPABLE, and those left when mirrored, tampered and implausible ones are " +
-			"filtered. The axis is logarithmic: equal steps are equal ratios.",
+			"with a SYN-ACK, those whose SYN-ACK has MP_CAPABLE, those left when mirrored, tampered and implausible ones are " +
+			"filtered, and, where they were traced or connected to, those that speak MPTCP from end to end. The axis is logarithmic: equal steps are equal ratios.",
 	}
 	newest := newestTallies(tallies)
 	if len(newest) == 0 {
@@ -55,7 +63,9 @@ func funnelFigure(tallies []Tally) Figure {
 	var marks []dot
 	for _, stage := range stages {
 		marks = append(marks, stage.mark)
-		f.explain(stage.name, stage.mark)
+		if slices.ContainsFunc(newest, func(t *Tally) bool { return stage.count(t) != unknownCount }) {
+			f.explain(stage.name, stage.mark)
+		}
 	}
 	rows := make([]dotRow, len(newest))
 	for i, t := range newest {

@@ -89,6 +89,9 @@ func randomScans(rng *rand.Rand) (scans []testScan) {
 							if i%5 > 0 {
 								h.country = string(rune('A'+i%12)) + "X"
 							}
+							if i%4 > 0 && rng.IntN(4) > 0 {
+								h.final = classify.FinalVerdicts[rng.IntN(3)]
+							}
 							s.hosts = append(s.hosts, h)
 						}
 						scans = append(scans, s)
@@ -145,9 +148,11 @@ func part(n, whole int64) any {
 func TestAgainstModel(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			scans := randomScans(rand.New(rand.NewPCG(seed, 5)))
+			rng := rand.New(rand.NewPCG(seed, 5))
+			scans := randomScans(rng)
 			dir := t.TempDir()
 			addScans(t, dir, scans...)
+			followed := randomFollowUps(t, rng, dir, scans)
 			c := readCensus(t, dir)
 			var all facts
 			for i := range scans {
@@ -155,7 +160,9 @@ func TestAgainstModel(t *testing.T) {
 					all = append(all, fact{&scans[i], h})
 				}
 			}
-			modelTallies(t, c, scans, all)
+			modelTallies(t, c, scans, all, followed.partitions())
+			modelPaths(t, c, followed)
+			modelConnections(t, c, followed)
 			modelKeys(t, c, scans, all)
 			modelVersions(t, c, scans, all)
 			modelPresence(t, c, scans, all)
@@ -181,10 +188,30 @@ func (all facts) byVerdict() map[string]int64 {
 	return counts
 }
 
-func modelTallies(t *testing.T, c *Census, scans []testScan, all facts) {
+// byFinal are the cells of a table with targets by final verdict, each with the first that any of its rows has.
+func (all facts) byFinal(followed bool) (cells []any) {
+	done := map[string]bool{}
+	for _, verdict := range classify.FinalVerdicts {
+		n := int64(0)
+		for _, f := range all {
+			if f.final == verdict && !done[f.target] {
+				done[f.target] = true
+				n++
+			}
+		}
+		if followed || n > 0 {
+			cells = append(cells, n)
+		} else {
+			cells = append(cells, nil)
+		}
+	}
+	return cells
+}
+
+func modelTallies(t *testing.T, c *Census, scans []testScan, all facts, followed map[dataset.Partition]bool) {
 	funnel, reasons, losses := map[string][]any{}, map[string][]any{}, map[string][]any{}
-	months := map[string][]any{}
-	monthDates := map[string]string{}
+	months, finalMonths := map[string][]any{}, map[string][]any{}
+	monthDates, finalDates := map[string]string{}, map[string]string{}
 	for _, s := range scans {
 		p := s.Partition
 		n, complete := int64(0), true
@@ -212,13 +239,18 @@ func modelTallies(t *testing.T, c *Census, scans []testScan, all facts) {
 			potential = v["potential"]
 		}
 		at := place(p.Date, p.Family, p.Port, p.Probe)
-		funnel[at] = []any{n, yesNo(complete), probes, capable + v["no-mptcp"], capable, filtered, part(filtered, capable),
-			v["mirrored"], v["tampered"], v["implausible"], potential, nil}
+		final := rows.byFinal(followed[p] && withMPCapable(p))
+		funnel[at] = append([]any{n, yesNo(complete), probes, capable + v["no-mptcp"], capable, filtered, part(filtered, capable),
+			v["mirrored"], v["tampered"], v["implausible"], potential}, final...)
 
 		month := place(p.Date[:7], p.Family, p.Port, p.Probe)
 		if withMPCapable(p) && complete && p.Date > monthDates[month] {
 			monthDates[month] = p.Date
 			months[month] = []any{p.Date, capable + v["no-mptcp"], capable, filtered, v["potential"]}
+		}
+		if withMPCapable(p) && complete && followed[p] && p.Date > finalDates[month] {
+			finalDates[month] = p.Date
+			finalMonths[month] = append([]any{p.Date, v["potential"]}, final...)
 		}
 
 		bad := rows.where(func(f fact) bool { return slices.Contains([]string{"mirrored", "tampered", "implausible"}, f.verdict) })
@@ -245,11 +277,15 @@ func modelTallies(t *testing.T, c *Census, scans []testScan, all facts) {
 			if at := place(month, s.Family, s.Port, s.Probe); withMPCapable(s.Partition) && months[at] == nil {
 				months[at] = []any{nil, nil, nil, nil, nil}
 			}
+			if at := place(month, s.Family, s.Port, s.Probe); withMPCapable(s.Partition) && finalMonths[at] == nil {
+				finalMonths[at] = []any{nil, nil, nil, nil, nil}
+			}
 		}
 	}
 	compare(t, &c.Funnel, 4, funnel)
 	compare(t, &c.Reasons, 6, reasons)
 	compare(t, &c.MonthsTable, 4, months)
+	compare(t, &c.FinalMonthsTable, 4, finalMonths)
 	for at, row := range rowsBy(t, &c.Losses, 5) {
 		if !reflect.DeepEqual(row[len(row)-2:], losses[at]) {
 			t.Errorf("losses of %s: got %v, want %v", at, row, losses[at])

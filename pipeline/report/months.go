@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -30,19 +31,37 @@ func monthsFigure(months []Month) (Figure, error) {
 		Caption: "Targets with verdict potential in the newest complete scan of each month. A month without such a scan is a gap in " +
 			"the line, not a zero. The axis is logarithmic: equal steps are equal ratios.",
 	}
+	err := f.drawMonths(months, "potential", (*Tally).Potential)
+	return f, err
+}
+
+// finalMonthsFigure draws the true hosts of each month.
+func finalMonthsFigure(months []Month) (Figure, error) {
+	f := Figure{
+		Name:  "final_months",
+		Title: "True MPTCP hosts by month",
+		Caption: "Targets with final verdict true, in the newest complete scan of each month whose hosts were traced or connected to. A month " +
+			"without one is a gap in the line, not a zero. The axis is logarithmic: equal steps are equal ratios.",
+	}
+	err := f.drawMonths(months, "true", (*Tally).True)
+	return f, err
+}
+
+// drawMonths puts a line for each family, port and version into the figure. what names what is counted.
+func (f *Figure) drawMonths(months []Month, what string, count func(*Tally) int64) error {
 	names := monthNames(months)
-	lines := monthLines(months)
+	lines := monthLines(months, count)
 	if len(names) < 2 || len(lines) == 0 {
 		f.Empty = fmt.Sprintf("not enough data: %d of the at least 2 months with complete scans", min(len(names), len(lines)))
-		return f, nil
+		return nil
 	}
 	if len(lines) > mostSeries {
-		f.subtitle = fmt.Sprintf("the %d of %d series with the most potential hosts", mostSeries, len(lines))
+		f.subtitle = fmt.Sprintf("the %d of %d series with the most %s hosts", mostSeries, len(lines), what)
 		lines = lines[:mostSeries]
 	}
 
 	p := newFigurePlot("Month")
-	f.yLabel = "Potential targets (count, logarithmic)"
+	f.yLabel = strings.ToUpper(what[:1]) + what[1:] + " targets (count, logarithmic)"
 	lowest, highest := math.Inf(1), 1.0
 	for i, line := range lines {
 		style := lineStyles[i%len(lineStyles)]
@@ -57,7 +76,7 @@ func monthsFigure(months []Month) (Figure, error) {
 			}
 			drawn, marks, err := plotter.NewLinePoints(piece)
 			if err != nil {
-				return f, err
+				return err
 			}
 			drawn.LineStyle, marks.GlyphStyle = stroke, mark.GlyphStyle
 			p.Add(drawn, marks)
@@ -73,19 +92,19 @@ func monthsFigure(months []Month) (Figure, error) {
 	p.Add(grid)
 	f.plot, f.height = p, 420
 	f.Alt = fmt.Sprintf("%d lines from %s to %s. The table below has all numbers.", len(lines), names[0], names[len(names)-1])
-	return f, nil
+	return nil
 }
 
 // monthLine is a line of the figure, in pieces between its gaps.
 type monthLine struct {
 	name, family string
 	pieces       []plotter.XYs
-	potential    int64 // over all months
+	sum          int64 // over all months
 }
 
-// monthLines are the lines, by family, port and probe; those with the most potential hosts first if
-// there are too many for a figure.
-func monthLines(months []Month) []monthLine {
+// monthLines are the lines, by family, port and probe; those with the most hosts first if there are too many
+// for a figure.
+func monthLines(months []Month, count func(*Tally) int64) []monthLine {
 	names := monthNames(months)
 	var lines []monthLine
 	for _, m := range months {
@@ -99,17 +118,18 @@ func monthLines(months []Month) []monthLine {
 		if !m.Scanned {
 			continue
 		}
-		l.potential += m.Tally.Potential()
-		at := plotter.XY{X: x, Y: logCount(uint64(m.Tally.Potential()))}
-		if n := len(l.pieces); n > 0 && l.pieces[n-1][len(l.pieces[n-1])-1].X == x-1 {
-			l.pieces[n-1] = append(l.pieces[n-1], at)
+		n := count(m.Tally)
+		l.sum += n
+		at := plotter.XY{X: x, Y: logCount(uint64(n))}
+		if last := len(l.pieces) - 1; last >= 0 && l.pieces[last][len(l.pieces[last])-1].X == x-1 {
+			l.pieces[last] = append(l.pieces[last], at)
 		} else {
 			l.pieces = append(l.pieces, plotter.XYs{at})
 		}
 	}
 	lines = slices.DeleteFunc(lines, func(l monthLine) bool { return len(l.pieces) == 0 })
 	if len(lines) > mostSeries {
-		slices.SortStableFunc(lines, func(a, b monthLine) int { return cmp.Compare(b.potential, a.potential) })
+		slices.SortStableFunc(lines, func(a, b monthLine) int { return cmp.Compare(b.sum, a.sum) })
 	}
 	return lines
 }

@@ -55,7 +55,7 @@ type section struct {
 type word struct{ Word, Meaning string }
 
 // summaryRow sums up a version of MPTCP.
-type summaryRow struct{ Version, Responsive, MPCapable, Filtered, Potential string }
+type summaryRow struct{ Version, Responsive, MPCapable, Filtered, Potential, True string }
 
 // pageTable is a table as text.
 type pageTable struct {
@@ -173,9 +173,10 @@ func summary(tallies []Tally) ([]summaryRow, string) {
 	var rows []summaryRow
 	newest := newestTallies(tallies)
 	counted := make(map[string]int) // versions of a date, family and port
+	partly := false                 // some scans were followed up, others not
 	for _, version := range []string{"v0", "v1"} {
-		var responsive, capable, filtered, potential int64
-		scans := 0
+		var responsive, capable, filtered, potential, genuine int64
+		scans, followed := 0, 0
 		for _, t := range newest {
 			if t.Probe == version {
 				scans++
@@ -184,18 +185,30 @@ func summary(tallies []Tally) ([]summaryRow, string) {
 				capable += t.MPCapable()
 				filtered += t.Filtered()
 				potential += t.Potential()
+				genuine += t.True()
+				if t.FollowedUp {
+					followed++
+				}
 			}
 		}
 		if scans > 0 {
+			trueHosts := "–"
+			if followed > 0 {
+				trueHosts = groupedSigned(genuine)
+				partly = partly || followed < scans
+			}
 			rows = append(rows, summaryRow{
 				version + map[string]string{"v0": " (RFC 6824)", "v1": " (RFC 8684)"}[version],
-				groupedSigned(responsive), groupedSigned(capable), groupedSigned(filtered), groupedSigned(potential),
+				groupedSigned(responsive), groupedSigned(capable), groupedSigned(filtered), groupedSigned(potential), trueHosts,
 			})
 		}
 	}
 	note := "Targets (address and port), added up over the newest complete scan of each family and port."
 	if len(rows) == 2 && slices.Contains(slices.Collect(maps.Values(counted)), 1) {
 		note += " These are not of the same dates, families and ports for v0 and v1: the two rows cannot be compared."
+	}
+	if partly {
+		note += " True hosts are those of the scans that were traced or connected to; others were not."
 	}
 	return rows, note
 }
@@ -248,7 +261,12 @@ func sections(c *Census) ([]section, error) {
 		return nil, err
 	}
 	funnel, presence := funnelFigure(c.Tallies), presenceFigure(c.Presence)
-	treatments := treatmentsFigure(&c.Treatments)
+	finalMonths, err := finalMonthsFigure(c.FinalMonths)
+	if err != nil {
+		return nil, err
+	}
+	treatments, middleboxes := treatmentsFigure(&c.Treatments), middleboxesFigure(&c.Middleboxes)
+	verification, transfers := verificationFigure(&c.Verification), transfersFigure(c.Transfers)
 	return []section{
 		{
 			ID:      "funnel",
@@ -266,6 +284,15 @@ func sections(c *Census) ([]section, error) {
 			Text:    "How many targets are potential MPTCP hosts over time, and whether they speak v0, v1 or both.",
 			Figures: drawnFrom(&c.MonthsTable, &months),
 			Tables:  []pageTable{newPageTable(&c.MonthsTable), newPageTable(&c.Versions)},
+		},
+		{
+			ID:    "final",
+			Title: "True hosts",
+			Text: "One SYN-ACK shows a host or a box. Where hosts were traced or connected to, scan, path and connection together give a " +
+				"final verdict:",
+			Words:   finalWords,
+			Figures: drawnFrom(&c.FinalMonthsTable, &finalMonths),
+			Tables:  []pageTable{newPageTable(&c.FinalMonthsTable)},
 		},
 		{
 			ID:      "presence",
@@ -288,6 +315,22 @@ func sections(c *Census) ([]section, error) {
 				"options in SYN-ACKs, by which boxes of one make look alike.",
 			Figures: drawnFrom(&c.Treatments, &treatments),
 			Tables:  []pageTable{newPageTable(&c.Treatments), newPageTable(&c.Fingerprints)},
+		},
+		{
+			ID:    "paths",
+			Title: "Middleboxes on the path",
+			Text: "Routers quote the packets that expire at them, and so show what became of our SYN on the way there. A box is behind the last " +
+				"hop that shows nothing, and before the first that shows the change.",
+			Figures: drawnFrom(&c.Middleboxes, &middleboxes),
+			Tables:  []pageTable{newPageTable(&c.PathsTable), newPageTable(&c.Middleboxes), newPageTable(&c.MiddleboxNetworks)},
+		},
+		{
+			ID:    "transfers",
+			Title: "Real connections",
+			Text: "Connections by the kernel's MPTCP, over which a page was asked for, with connections by plain TCP beside them: whether MPTCP is " +
+				"proven, and what it costs or spares, by what is on the path.",
+			Figures: append(drawnFrom(&c.Verification, &verification), drawnFrom(&c.TransfersTable, &transfers)...),
+			Tables:  []pageTable{newPageTable(&c.Verification), newPageTable(&c.TransfersTable), newPageTable(&c.Outcomes)},
 		},
 		{
 			ID:     "losses",
@@ -334,4 +377,10 @@ var verdictWords = []word{
 	{"no-mptcp", "A SYN-ACK without MP_CAPABLE."},
 	{"closed", "Nothing but a RST."},
 	{"unreachable", "Nothing but an ICMP error."},
+}
+
+var finalWords = []word{
+	{"true", "A connection was MPTCP after data, or the host answered a trace with MP_CAPABLE again and no router shows it changed."},
+	{"middlebox-affected", "A box on the path changes, removes, drops or answers MP_CAPABLE, or connections fell back to TCP."},
+	{"unreachable", "The host was potential, and answered neither trace nor connection."},
 }

@@ -20,6 +20,7 @@ var queries embed.FS
 type reader struct {
 	ctx    context.Context
 	db     *sql.DB
+	dir    string  // of the dataset
 	scans  []*scan // newest first
 	census Census
 }
@@ -32,6 +33,16 @@ func (r *reader) query(name string, arguments []any, each func() error, dest ...
 		}
 		return each()
 	})
+}
+
+// execute runs the statements of sql/NAME.sql, which make views.
+func (r *reader) execute(name string) error {
+	text, err := queries.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		return err
+	}
+	_, err = r.db.ExecContext(r.ctx, string(text))
+	return queryError(name, err)
 }
 
 // records runs sql/NAME.sql and returns its rows with their columns by name, as a Table takes them.

@@ -61,7 +61,8 @@ func sample(months int) *Census {
 						id := fmt.Sprintf("%sT000000Z-%s-%d-%s", date, family, port, probe)
 						potential := int64(2600/(1+9*f)/(1+q)/(1+v) + 40*i)
 						t := Tally{Partition: p, Scans: []string{id}, Complete: true, Probes: sql.Null[int64]{V: 4_000_000, Valid: true},
-							Verdicts: map[string]int64{"potential": potential, "mirrored": 24 * potential, "tampered": 7, "implausible": 12, "no-mptcp": 900_000 / int64(1+9*f), "closed": 50_000}}
+							Verdicts:   map[string]int64{"potential": potential, "mirrored": 24 * potential, "tampered": 7, "implausible": 12, "no-mptcp": 900_000 / int64(1+9*f), "closed": 50_000},
+							FollowedUp: family == "ipv4", Final: map[string]int64{"true": potential / 2, "middlebox-affected": 20, "unreachable": potential / 3}}
 						c.Tallies = append(c.Tallies, t)
 						month.Scanned, month.Tally = true, &t
 						c.Keys = append(c.Keys, paperKeys(id, p, int(potential)))
@@ -71,6 +72,10 @@ func sample(months int) *Census {
 				}
 			}
 		}
+	}
+	for _, m := range c.Months {
+		m.Scanned = m.Scanned && m.Tally.FollowedUp
+		c.FinalMonths = append(c.FinalMonths, m)
 	}
 	slices.SortStableFunc(c.Tallies, func(a, b Tally) int { return strings.Compare(b.Date, a.Date) })
 	slices.SortStableFunc(c.Keys, func(a, b ScanKeys) int { return strings.Compare(b.Date, a.Date) })
@@ -99,6 +104,28 @@ func sample(months int) *Census {
 			{"2026-12-05", "ipv4", int64(443), "v1", int64(600), int64(4_000), int64(0)},
 			{"2026-11-05", "ipv4", int64(443), "v0", int64(111), int64(1), int64(1)},
 		}}
+	c.Middleboxes = Table{Name: "middleboxes", Title: "Middleboxes", Columns: []Column{{Name: "date"}, {Name: "family"}, {Name: "port"}, {Name: "probe"}, {Name: "kind"},
+		{Name: "first_third"}, {Name: "middle_third"}, {Name: "last_third"}, {Name: "near_host"}, {Name: "not_told"}},
+		Rows: [][]any{
+			{"2026-12-05", "ipv4", int64(443), "v1", "removed", int64(10), int64(20), int64(30), int64(40), int64(0)},
+			{"2026-12-05", "ipv4", int64(80), "v1", "removed", int64(5), int64(0), int64(0), int64(0), int64(5)},
+			{"2026-12-05", "ipv4", int64(443), "v1", hostile, int64(0), int64(1), int64(0), int64(0), int64(1)},
+			{"2026-11-05", "ipv4", int64(443), "v1", "dropped", int64(7), int64(0), int64(0), int64(0), int64(0)},
+		}}
+	c.Verification = Table{Name: "verification", Title: "Verification", Columns: []Column{{Name: "date"}, {Name: "family"}, {Name: "port"}, {Name: "protocol"},
+		{Name: "proven"}, {Name: "fallback_at_connect"}, {Name: "fallback_after_connect"}, {Name: "not_known"}, {Name: "not_connected"}, {Name: "skipped"}},
+		Rows: [][]any{
+			{"2026-12-05", "ipv4", int64(443), "tls", int64(800), int64(20), int64(60), int64(20), int64(90), int64(10)},
+			{"2026-12-05", "ipv6", int64(80), "http", int64(8), int64(0), int64(0), int64(0), int64(0), int64(0)},
+			{"2026-11-05", "ipv4", int64(443), "tls", int64(1), int64(0), int64(0), int64(0), int64(0), int64(0)},
+		}}
+	ratio := func(median float64) Ratio { return Ratio{40, median, 0.9 * median, 1.2 * median, true} }
+	c.Transfers = []Transfer{
+		{Date: "2026-12-05", Family: "ipv4", Port: 443, Protocol: "tls", Path: "clean", Targets: 40, Connect: ratio(1.04), FirstByte: ratio(1.1), Total: ratio(0.97)},
+		{Date: "2026-12-05", Family: "ipv4", Port: 443, Protocol: "tls", Path: "removed", Targets: 4, Connect: Ratio{Targets: 4, Median: 2.5}, FirstByte: ratio(500)},
+		{Date: "2026-12-05", Family: "ipv4", Port: 443, Protocol: "tls", Path: "dropped", Targets: 4},
+		{Date: "2026-11-05", Family: "ipv4", Port: 443, Protocol: "tls", Path: "not seen", Targets: 40, Connect: ratio(9)},
+	}
 	c.Sources.Rows, c.Sources.Empty = nil, "not enriched: run mpcensus enrich"
 	return c
 }

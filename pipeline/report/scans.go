@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mpcensus/mpcensus/pipeline/classify"
@@ -231,11 +230,7 @@ func byPartition(scans []*scan) (parts [][]*scan) {
 
 // partition counts the targets of a partition that several scans have.
 func (r *reader) partition(p dataset.Partition) (map[string]int64, error) {
-	var verdicts []string
-	for _, v := range classify.Verdicts {
-		verdicts = append(verdicts, dataset.Literal(v))
-	}
-	if _, err := r.db.ExecContext(r.ctx, "SET VARIABLE verdicts = ["+strings.Join(verdicts, ", ")+"]"); err != nil {
+	if err := r.setNames("verdicts", classify.Verdicts); err != nil {
 		return nil, err
 	}
 	counts := make(map[string]int64)

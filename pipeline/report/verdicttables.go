@@ -44,8 +44,7 @@ func (r *reader) funnel() {
 			{Name: "mirrored", Unit: "targets", Meaning: "Of filtered: our own option came back."},
 			{Name: "tampered", Unit: "targets", Meaning: "Of filtered: the key was made from one that we sent."},
 			{Name: "implausible", Unit: "targets", Meaning: "Of filtered: the key or the option cannot be a genuine host's."},
-			potentialColumn,
-			{Name: "true", Unit: "targets", Meaning: "Of potential, those proven in a connection; –: not yet verified."}}),
+			potentialColumn}, finalColumns),
 	}
 	for i := range r.census.Tallies {
 		c := &r.census.Tallies[i]
@@ -56,9 +55,9 @@ func (r *reader) funnel() {
 		if sendsMPCapable(c.Partition) {
 			potential = c.Potential()
 		}
-		t.Rows = append(t.Rows, append(partitionCells(c.Partition), int64(len(c.Scans)), yesNo(c.Complete), probes,
+		t.Rows = append(t.Rows, slices.Concat(partitionCells(c.Partition), []any{int64(len(c.Scans)), yesNo(c.Complete), probes,
 			c.Responsive(), c.MPCapable(), c.Filtered(), share(c.Filtered(), c.MPCapable()),
-			c.Verdicts["mirrored"], c.Verdicts["tampered"], c.Verdicts["implausible"], potential, nil))
+			c.Verdicts["mirrored"], c.Verdicts["tampered"], c.Verdicts["implausible"], potential}, c.finalCells()))
 	}
 	r.census.Funnel = t
 }
@@ -112,6 +111,20 @@ func (r *reader) months() {
 			{Name: "date", Meaning: "The date counted; none: no complete scan that month."},
 			responsiveColumn, mpCapableColumn, filteredColumn, potentialColumn},
 	}
+	c.Months, t.Empty = monthsBy(c, func(*Tally) bool { return true })
+	for _, m := range c.Months {
+		row := []any{m.Month, m.Family, int64(m.Port), m.Probe, nil, nil, nil, nil, nil}
+		if m.Scanned {
+			row = append(row[:4], m.Tally.Date, m.Tally.Responsive(), m.Tally.MPCapable(), m.Tally.Filtered(), m.Tally.Potential())
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	c.MonthsTable = t
+}
+
+// monthsBy are the months of each family, port and probe with MP_CAPABLE, by the newest complete tally of each
+// that counts; where there are none, empty says why.
+func monthsBy(c *Census, counts func(*Tally) bool) (months []Month, empty string) {
 	type series struct {
 		family string
 		port   uint16
@@ -133,7 +146,7 @@ func (r *reader) months() {
 			all = append(all, s)
 		}
 		at := month{s, tally.Date[:len("2006-01")]}
-		if tally.Complete && newest[at] == nil { // the newest is first
+		if tally.Complete && counts(tally) && newest[at] == nil { // the newest is first
 			newest[at] = tally
 		}
 	}
@@ -143,29 +156,21 @@ func (r *reader) months() {
 	names := monthsOf(c.Dates)
 	switch {
 	case len(names) < 2:
-		t.Empty = "Not enough data: all scans are of one month."
-		all = nil
+		return nil, "Not enough data: all scans are of one month."
 	case len(names) > maxMonths:
-		t.Empty = fmt.Sprintf("No table: from %s to %s there are more than %d months. Is one of these dates mistaken?",
+		return nil, fmt.Sprintf("No table: from %s to %s there are more than %d months. Is one of these dates mistaken?",
 			c.Dates[0], c.Dates[len(c.Dates)-1], maxMonths)
-		all = nil
+	case len(all) == 0:
+		return nil, "Not enough data: no v0 or v1 scan."
 	}
 	for _, s := range all {
 		for _, name := range names {
 			m := Month{Month: name, Family: s.family, Port: s.port, Probe: s.probe, Tally: newest[month{s, name}]}
 			m.Scanned = m.Tally != nil
-			c.Months = append(c.Months, m)
-			row := []any{m.Month, m.Family, int64(m.Port), m.Probe, nil, nil, nil, nil, nil}
-			if m.Scanned {
-				row = append(row[:4], m.Tally.Date, m.Tally.Responsive(), m.Tally.MPCapable(), m.Tally.Filtered(), m.Tally.Potential())
-			}
-			t.Rows = append(t.Rows, row)
+			months = append(months, m)
 		}
 	}
-	if len(all) == 0 && t.Empty == "" {
-		t.Empty = "Not enough data: no v0 or v1 scan."
-	}
-	c.MonthsTable = t
+	return months, ""
 }
 
 // maxMonths bounds the gaps that a mistaken date makes.

@@ -48,6 +48,57 @@ var treatmentReasons = [][]string{
 	{"`synack`", "A SYN-ACK to other probes of the campaign only.", "`unclear`"},
 }
 
+// finalReasons are those of `final_reasons`: which stripping it is, then what the connections say, then the path.
+var finalReasons = [][]string{
+	{"`stripped-syn`", "MP_CAPABLE is taken out of SYNs on the way to the host, as quotes show.", "with `removed`"},
+	{"`stripped-synack`", "MP_CAPABLE is taken out of SYN-ACKs on the way back.", "with `synack-blanked`"},
+	{"`stripped-data`", "MPTCP options are taken out of segments that are no SYNs.", "with `fallback-after-connect`, where no connection was proven and no box answers in the host's place"},
+	{"`connected`", "Connections that were still MPTCP after bytes of a response.", "`true`, unless `answered-nearer`"},
+	{"`fallback-at-connect`", "Connections whose SYN-ACK had no MP_CAPABLE.", "`middlebox-affected` if the verdict was `potential` and no connection was proven"},
+	{"`fallback-after-connect`", "Connections that were MPTCP when established, and TCP after data.", "as `fallback-at-connect`"},
+	{"`not-connected`", "No connection was established, be it MPTCP or TCP: how many were tried, and their outcomes.", "`unreachable` if the verdict was `potential` and the trace did not reach the host either"},
+	{"`answered-nearer`", "The answer to MP_CAPABLE comes from nearer than that to the plain probe: a box answers in the host's place.", "`middlebox-affected`"},
+	{"`removed`", "Quotes show MP_CAPABLE gone between these hops.", "`middlebox-affected`"},
+	{"`changed`", "Quotes show MP_CAPABLE changed between these hops.", "`middlebox-affected`"},
+	{"`dropped`", "The probe with MP_CAPABLE came no further than these hops, the plain one to the host.", "`middlebox-affected`"},
+	{"`path-inconsistent`", "Quotes contradict each other, as those of several routers at one hop can.", "none"},
+	{"`path-clean`", "Every quote that has the options has MP_CAPABLE as sent.", "`true` if the verdict was `potential` and MP_CAPABLE came back in the trace"},
+	{"`path-unseen`", "No quote has the options, so that the path between is not seen.", "as `path-clean`"},
+	{"`trace-answered`", "What answered in the host's name, and the least TTL of a probe that it answered.", "none"},
+	{"`trace-unanswered`", "Nothing answered in the host's name.", "`unreachable` if the verdict was `potential` and no connection was established either"},
+	{"`path-change`", "A field or option that quotes show changed: an entry of `changes` in `paths`.", "none"},
+	{"`nat`", "Addresses or ports are rewritten on the way.", "none"},
+	{"`seq-rewritten`", "Sequence numbers are rewritten on the way.", "none"},
+	{"`load-balanced`", "Several routers answer at one hop.", "none"},
+	{"`synack-blanked`", "At least 12 NOPs in a row in a SYN-ACK to v1: as many as MP_CAPABLE is long there, and more than ours is.", "`middlebox-affected` if the verdict was `no-mptcp`"},
+}
+
+const finalText = `
+## Reasons of final verdicts
+
+` + "`final_verdict`" + ` joins the scan's verdict with the newest trace and verification of the target that are of the scan's date,
+family, port and probe. The first of these rules that holds decides; where none does, it is NULL. Only scans of ` + "`v0` and `v1`" + `
+have final verdicts.
+
+1. A connection was still MPTCP after data: ` + "`true`" + `, unless the path shows that a box answers in the host's place.
+2. The verdict was ` + "`potential`" + `, and every connection of which it is known fell back to TCP: ` + "`middlebox-affected`" + `.
+3. The path shows MP_CAPABLE removed, changed, dropped or answered on the way: ` + "`middlebox-affected`" + `, whatever the verdict.
+4. The verdict was ` + "`potential`" + `, and neither trace nor connection got an answer of the host: ` + "`unreachable`" + `.
+5. The verdict was ` + "`potential`" + `, and the trace was answered with MP_CAPABLE again: ` + "`true`" + `.
+6. The verdict was ` + "`no-mptcp`" + `, and the SYN-ACK has NOPs where MP_CAPABLE would be: ` + "`middlebox-affected`" + `.
+
+Rule 6 needs no trace. A RST, or a SYN-ACK without MP_CAPABLE, in answer to the trace of a host that was potential proves
+neither MPTCP nor a box.
+
+What strippings cannot be told:
+
+- A box that strips SYN and SYN-ACK alike looks like one that strips SYNs, ` + "`stripped-syn`" + `: the host, which sees no MP_CAPABLE,
+  puts none into its SYN-ACK.
+- One that takes MP_CAPABLE out of SYN-ACKs and leaves no NOPs there looks like a host without MPTCP. Neither the path,
+  which quotes only show on the way there, nor a connection that falls back tells the two apart.
+
+`
+
 const reasonsText = `
 ## Reasons
 
@@ -80,4 +131,6 @@ func printReasons() {
 	printTable([]string{"reason in `hosts`", "meaning", "verdict"}, hostReasons)
 	fmt.Print(severalReplies, "\nAfter the reasons of `hosts`, `treatments` has:\n\n")
 	printTable([]string{"reason in `treatments`", "meaning", "treatment"}, treatmentReasons)
+	fmt.Print(finalText)
+	printTable([]string{"reason in `final_reasons`", "meaning", "final verdict"}, finalReasons)
 }

@@ -34,6 +34,7 @@ func TestReasonsAgree(t *testing.T) {
 			"classify/hosts.sql", "classify/repeated.sql", "classify/hosts.go",
 			"keys/constantbyte.go", "keys/counter.go", "keys/biasedbit.go",
 		}, classify.Verdicts},
+		{"final", finalReasons, []string{"classify/final.sql"}, classify.FinalVerdicts},
 		{"treatments", treatmentReasons, []string{"classify/treatments.sql"}, slices.Concat(classify.Treatments, []string{"rst", "icmp"})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
