@@ -1,5 +1,5 @@
-// Package schemas carries the project's contracts: the JSON row that the probe modules print,
-// and the columns of the dataset's tables.
+// Package schemas carries the project's contracts: the JSON row that the probe modules print, the
+// columns of the dataset's tables, and the file that describes a campaign.
 package schemas
 
 import _ "embed"
@@ -13,3 +13,8 @@ var Row []byte
 //
 //go:embed tables.yaml
 var Tables []byte
+
+// Campaign is the JSON Schema of the file that mpcensus run reads, which is YAML.
+//
+//go:embed campaign.schema.json
+var Campaign []byte

@@ -23,28 +23,27 @@ func labHistoryCommand(population cli.Flag) *cli.Command {
 			"  mpcensus lab history --out year\n" +
 			"  mpcensus ingest --dataset census 'year/*.json.zst'\n" +
 			"  mpcensus lab history --targets 2000000 --family ipv4 --port 443 --out large",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "out", Usage: "write to `DIR`, which must be empty or not exist (required)"},
-			&cli.IntFlag{Name: "months", Usage: "scan `N` times, once a month", Value: 12},
-			&cli.StringFlag{Name: "last", Usage: "`YYYY-MM-DD`: date of the last scans; earlier ones are made on the same day of their month", Value: "2026-10-15"},
-			&cli.UintSliceFlag{Name: "port", Usage: "target `PORT`, one of the scenario's; may be repeated", DefaultText: "all of the scenario's: 80 and 443"},
-			&cli.StringSliceFlag{Name: "probe", Usage: "what the SYNs carry: `v0|v1`; may be repeated", Value: cli.NewStringSlice(rows.V0, rows.V1)},
-			&cli.StringSliceFlag{Name: "family", Usage: "address family: `ipv4|ipv6`; may be repeated", DefaultText: "those of the scenario"},
-			population,
-			&cli.IntFlag{Name: "targets", Usage: "invent `N` addresses of each family, with the scenario's shares of behaviours", DefaultText: "the scenario's addresses"},
-			&cli.Uint64Flag{Name: "seed", Usage: "draw another history with another `N`", Value: 1},
-		},
+		Flags:  historyFlags(population),
 		Action: labHistory,
 	}
 }
 
+// historyFlags say which history: lab traces has them too.
+func historyFlags(population cli.Flag) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "out", Usage: "write to `DIR`, which must be empty or not exist (required)"},
+		&cli.IntFlag{Name: "months", Usage: "scan `N` times, once a month", Value: 12},
+		&cli.StringFlag{Name: "last", Usage: "`YYYY-MM-DD`: date of the last scans; earlier ones are made on the same day of their month", Value: "2026-10-15"},
+		&cli.UintSliceFlag{Name: "port", Usage: "target `PORT`, one of the scenario's; may be repeated", DefaultText: "all of the scenario's: 80 and 443"},
+		&cli.StringSliceFlag{Name: "probe", Usage: "what the SYNs carry: `v0|v1`; may be repeated", Value: cli.NewStringSlice(rows.V0, rows.V1)},
+		&cli.StringSliceFlag{Name: "family", Usage: "address family: `ipv4|ipv6`; may be repeated", DefaultText: "those of the scenario"},
+		population,
+		&cli.IntFlag{Name: "targets", Usage: "invent `N` addresses of each family, with the scenario's shares of behaviours", DefaultText: "the scenario's addresses"},
+		&cli.Uint64Flag{Name: "seed", Usage: "draw another history with another `N`", Value: 1},
+	}
+}
+
 func labHistory(c *cli.Context) error {
-	if err := need(c, "out"); err != nil {
-		return err
-	}
-	if c.Args().Present() {
-		return usageErrorf("%s is no option: see %s --help", c.Args().First(), c.Command.HelpName)
-	}
 	params, err := historyParams(c)
 	if err != nil {
 		return err
@@ -64,6 +63,12 @@ func labHistory(c *cli.Context) error {
 
 // historyParams reads and checks the command line.
 func historyParams(c *cli.Context) (p history.Params, err error) {
+	if err := need(c, "out"); err != nil {
+		return p, err
+	}
+	if c.Args().Present() {
+		return p, usageErrorf("%s is no option: see %s --help", c.Args().First(), c.Command.HelpName)
+	}
 	if c.IsSet("targets") && c.Int("targets") == 0 {
 		return p, usageErrorf("--targets 0: leave it out to take the scenario's addresses")
 	}

@@ -141,7 +141,7 @@ func (t *scanTargets) build(c *cli.Context, hitlist targets.Input, blocklist *ta
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", hitlist.Name, targetsText(summary))
+	newStatusLine().message(fmt.Sprintf("%s: %s", hitlist.Name, targetsText(summary)))
 	return t.open(file.Name(), blocklist)
 }
 

@@ -16,12 +16,19 @@ const plainInterval = 10 * time.Second
 // terminal, a plain line now and then elsewhere. Safe for use by several goroutines.
 type statusLine struct {
 	mu       sync.Mutex
+	view     *runView // that shows it in standard error's place
 	terminal bool
 	shown    bool
 	last     time.Time
 }
 
+// campaignView, if not nil, shows the progress of all commands as part of its own: mpcensus run sets it.
+var campaignView *runView
+
 func newStatusLine() *statusLine {
+	if campaignView != nil {
+		return &statusLine{view: campaignView, terminal: campaignView.terminal}
+	}
 	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
 	return &statusLine{terminal: err == nil, last: time.Now()}
 }
@@ -30,6 +37,8 @@ func (s *statusLine) update(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.view != nil:
+		s.view.status(text)
 	case s.terminal:
 		fmt.Fprintf(os.Stderr, "\r\033[K%s", fitting(text))
 		s.shown = true
@@ -53,6 +62,10 @@ func fitting(text string) string {
 func (s *statusLine) message(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.view != nil {
+		s.view.message(text)
+		return
+	}
 	s.erase()
 	fmt.Fprintln(os.Stderr, text)
 }

@@ -347,7 +347,7 @@ func (c *checker) checkFiles(ctx context.Context) error {
 			if err := c.checkDerived(ctx, folder, info, nil, "enrich"); err != nil {
 				return err
 			}
-		case info.Name == ViewsFile:
+		case info.Name == ViewsFile || folder == CampaignsFolder:
 		default:
 			unlisted = append(unlisted, info.Name)
 		}

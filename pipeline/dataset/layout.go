@@ -26,6 +26,10 @@ const (
 // rejectsFolder is beside the tables.
 const rejectsFolder = "rejects"
 
+// CampaignsFolder is beside the tables, too: what mpcensus run notes of campaigns. Readers of Hive-partitioned
+// folders leave out names with a dot.
+const CampaignsFolder = ".campaigns"
+
 // Partition is what all rows of a scan share: the keys in the names of its folders.
 type Partition struct {
 	Date   string `json:"date"`   // UTC, YYYY-MM-DD
