@@ -12,10 +12,10 @@ include zmap-module/module.mk
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: tools-demo build ## scan a simulated Internet with the real ZMap, end to end (two minutes)
+demo: tools-demo build ## a census of a simulated Internet with the real ZMap, end to end (four minutes)
 	scripts/demo.sh demo-out
 
 .PHONY: test
@@ -65,6 +65,18 @@ bench-enrich: build ## 74 million look-ups of AS and country, and enrich as a wh
 bench-report: build ## time and memory of the report over 48 million hosts (takes 10 GB of disk)
 	go run ./scripts/bench-report bin/mpcensus
 
+.PHONY: bench-trace
+bench-trace: tools-bench-trace build ## targets traced a second beside scamper's, and whose hops agree (a quarter of an hour)
+	go run ./scripts/bench-trace bin/mpcensus
+
+.PHONY: artifact
+artifact: build ## the paper's tables and figures from a fixed seed, compared with the expected ones (two minutes)
+	go run ./scripts/artifact bin/mpcensus artifact-out
+
+.PHONY: artifact-update
+artifact-update: build ## take the tables and figures as they are for the expected ones
+	go run ./scripts/artifact -update bin/mpcensus artifact-out
+
 .PHONY: notebooks
 notebooks: .venv/ready build ## run the notebooks on a small simulated dataset
 	scripts/notebooks.sh
@@ -84,10 +96,10 @@ format: format-module ## format Go and C sources
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin build demo-out .venv
+	rm -rf bin build demo-out artifact-out .venv
 
 # What each job needs beyond Go, a C compiler and make.
-.PHONY: tools-build tools-demo tools-test tools-venv tools-lint tools-fuzz tools-bench-probe
+.PHONY: tools-build tools-demo tools-test tools-venv tools-lint tools-fuzz tools-bench-probe tools-bench-trace
 tools-build:
 	@scripts/install-packages.sh gcc g++ git
 tools-demo: tools-build
@@ -101,6 +113,8 @@ tools-lint: tools-build
 tools-fuzz:
 	@scripts/install-packages.sh clang
 	@scripts/install-packages.sh libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
+tools-bench-trace: tools-demo
+	@scripts/install-packages.sh scamper iproute2
 tools-bench-probe: tools-build
 	@scripts/install-packages.sh zmap iproute2 util-linux
 

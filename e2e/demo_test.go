@@ -15,7 +15,7 @@ func TestDemo(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "demo")
 	printed := mustRun(t, "../scripts/demo.sh", out)
 
-	line := regexp.MustCompile(`(?m)^demo: targets (\d+), replies sent (\d+), rows (\d+), verdicts checked (\d+), wrong (\d+), treatments checked (\d+), wrong (\d+)$`)
+	line := regexp.MustCompile(`(?m)^demo: targets (\d+), replies sent (\d+), rows (\d+), verdicts checked (\d+), wrong (\d+), treatments checked (\d+), wrong (\d+), paths checked (\d+), wrong (\d+), final verdicts checked (\d+), wrong (\d+), chains checked (\d+), wrong (\d+)$`)
 	sums := line.FindStringSubmatch(printed)
 	report := filepath.Join(out, "report")
 	if sums == nil || !strings.HasSuffix(printed, "\nreport: "+filepath.Join(report, "index.html")+"\n") {
@@ -31,8 +31,13 @@ func TestDemo(t *testing.T) {
 	if wrong != 0 {
 		t.Errorf("%d verdicts are wrong", wrong)
 	}
-	if checked, wrong := number(t, sums[6]), number(t, sums[7]); checked == 0 || wrong != 0 {
-		t.Errorf("%d of %d treatments are wrong", wrong, checked)
+	for i, what := range []string{"treatments", "paths", "final verdicts", "chains"} {
+		if checked, wrong := number(t, sums[6+2*i]), number(t, sums[7+2*i]); checked == 0 || wrong != 0 {
+			t.Errorf("%d of %d %s are wrong", wrong, checked, what)
+		}
+	}
+	if paths := number(t, sums[8]); paths < 65536 {
+		t.Errorf("%d paths checked, want those to the whole population", paths)
 	}
 
 	checkReadme(t, strings.ReplaceAll(printed, out, "demo-out"))

@@ -12,7 +12,7 @@ mpcensus=$(dirname "$0")/../bin/mpcensus
 # Below the rate at which ZMap itself loses replies on two shared cores.
 rate=20000
 # A trace that loses some answers concludes less, and nothing wrong.
-trace_rate=50000
+trace_rate=100000
 
 # A lab that an earlier run left there would lose its directory, and then nobody could end it.
 [ ! -e "$out/lab" ] || "$mpcensus" lab down --dir "$out/lab"
@@ -39,9 +39,13 @@ for family in ipv4 ipv6; do
 	census scan --paired --rate $rate --cooldown 2 --targets "$out/$family.txt"
 done
 
-# The same hosts in the months before, with what came, went and came back.
-"$mpcensus" lab history --out "$out/history" --port 443 --months 11 --last "$(date -u -d "$(date -u +%Y-%m-15) -1 month" +%F)"
+# The same hosts in the months before, with what came, went and came back, and the paths to those that were
+# potential.
+last=$(date -u -d "$(date -u +%Y-%m-15) -1 month" +%F)
+"$mpcensus" lab history --out "$out/history" --port 443 --months 11 --last "$last"
 "$mpcensus" ingest --dataset "$out/census" "$out/history/*.json.zst" > "$out/ingest.txt"
+"$mpcensus" lab traces --out "$out/traces" --port 443 --months 11 --ttl 1-21 --last "$last"
+"$mpcensus" trace --dataset "$out/census" --rows "$out/traces/*.json.zst" >> "$out/ingest.txt"
 "$mpcensus" lab networks --out "$out/networks"
 "$mpcensus" enrich --dataset "$out/census" --date "$(date -u +%F)" \
 	--asn "$out/networks/asn-ipv4.csv" --asn "$out/networks/asn-ipv6.csv" \

@@ -6,8 +6,9 @@
 -- interval runs from the last whole quote up to k, or 0, to the first beyond. One that answers is shown if
 -- the plain probe met a router at or beyond the TTL of the first answer, and got its own from further away:
 -- the interval ends at the TTL of the answer. One that drops is shown if every plain probe that could reach
--- the host was answered, four at least, and no other: the interval begins at the last router that answered,
--- and must hold k. Without any of that the option is kept if a whole quote shows it, else not quoted.
+-- the host was answered, and no other: eight at least, for on a busy machine that loses packets fewer prove
+-- nothing. The interval begins at the last router that answered, and must hold k. Without any of that the
+-- option is kept if a whole quote shows it, else not quoted.
 CREATE TEMP TABLE checked_paths AS
 WITH judged AS (
   SELECT runs.campaign, target, family, port, probe, truth.behaviour, truth.box, coalesce(truth.box_hop, truth.hops) AS k,
@@ -51,7 +52,7 @@ WITH judged AS (
          CASE
            WHEN does IN ('removed', 'changed') AND first_behind IS NOT NULL THEN does
            WHEN does = 'answered-nearer' AND answered < plain_answered AND plain_last_router >= answered THEN does
-           WHEN does = 'dropped' AND answered IS NULL AND plain_answers >= 4 AND plain_answers = last_ttl - plain_answered + 1 THEN does
+           WHEN does = 'dropped' AND answered IS NULL AND plain_answers >= 8 AND plain_answers = last_ttl - plain_answered + 1 THEN does
            WHEN quoted THEN 'kept'
            WHEN seen.target IS NOT NULL THEN 'not-quoted'
            ELSE 'no-answer'

@@ -40,17 +40,18 @@ CREATE TABLE hops AS
 	SELECT date, family, port, 'v1' AS probe, 't-v1' AS trace_id, target, ttl::UTINYINT AS probe_ttl,
 	       CASE WHEN ttl > 4 THEN 'synack' WHEN ttl > 2 AND box = 'answer-in-place' THEN 'synack' ELSE 'time-exceeded' END AS answer,
 	       CASE WHEN answer = 'time-exceeded' THEN if(ttl = 3, 28, 64) END::USMALLINT AS quoted_bytes
-	FROM kinds, parts, range(1, 9) AS t(ttl)
+	FROM kinds, parts, range(1, 13) AS t(ttl)
 	WHERE ttl <= 2 OR box NOT IN ('drop', 'ttl-guard')
 	UNION ALL
 	SELECT date, family, port, 'plain', 't-plain', target, ttl,
 	       if(ttl > 4, 'synack', 'time-exceeded') AS answer, CASE WHEN answer = 'time-exceeded' THEN if(ttl = 3, 28, 64) END
-	FROM kinds, parts, range(1, 9) AS t(ttl)
+	FROM kinds, parts, range(1, 13) AS t(ttl)
 	WHERE ttl <= 2 OR box <> 'ttl-guard';
-CREATE TABLE paths AS SELECT date, target, family, port, probe, 't-v1' AS trace_id, 8::UTINYINT AS last_ttl, finding, after_hop, by_hop,
+CREATE TABLE paths AS SELECT date, target, family, port, probe, 't-v1' AS trace_id, 12::UTINYINT AS last_ttl, finding, after_hop, by_hop,
 		box = 'nat' AS nat, false AS seq_rewritten, if(box IN ('nat', 'strip'), ['a change'], []) AS changes
 	FROM kinds, parts;
-CREATE TABLE grabs (date DATE, target VARCHAR, family VARCHAR, port USMALLINT, probe VARCHAR, verification_id VARCHAR, connect_us UINTEGER, mptcp_after_data BOOL);
+CREATE TABLE grabs (date DATE, target VARCHAR, family VARCHAR, port USMALLINT, probe VARCHAR, verification_id VARCHAR, connect_us UINTEGER, mptcp_after_data BOOL,
+  transport VARCHAR, outcome VARCHAR, fallback VARCHAR, mptcp_at_connect BOOL);
 CREATE TABLE verifications AS SELECT 'g1' AS verification_id, TIMESTAMPTZ '2026-11-23 08:20:00Z' AS started;
 `
 
@@ -172,13 +173,13 @@ func TestCompareJudgesByWhatAnswered(t *testing.T) {
 		"nothing answered":        lose + "target = '10.0.0.6'" + find + "'no-answer' WHERE target = '10.0.0.6'",
 		"nothing to a drop":       lose + "target = '10.0.0.4'; UPDATE paths SET after_hop = 0 WHERE target = '10.0.0.4'",
 		"too few against a drop":  "DELETE FROM hops WHERE probe = 'plain' AND target = '10.0.0.4' AND probe_ttl = 7" + find + "'kept' WHERE target = '10.0.0.4'",
-		"three against a drop":    "UPDATE paths SET last_ttl = 7 WHERE target = '10.0.0.4'; DELETE FROM hops WHERE probe_ttl = 8 AND target = '10.0.0.4'" + find + "'kept' WHERE target = '10.0.0.4'",
+		"seven against a drop":    "UPDATE paths SET last_ttl = 11 WHERE target = '10.0.0.4'; DELETE FROM hops WHERE probe_ttl = 12 AND target = '10.0.0.4'" + find + "'kept' WHERE target = '10.0.0.4'",
 		"first answer lost":       lose + "target = '10.0.0.3' AND probe_ttl = 3; UPDATE paths SET by_hop = 4 WHERE target = '10.0.0.3'",
 		"no router beyond":        "DELETE FROM hops WHERE probe = 'plain' AND target = '10.0.0.3' AND probe_ttl IN (3, 4)" + find + "'kept', after_hop = NULL WHERE target = '10.0.0.3'; UPDATE hosts SET final_verdict = 'true' WHERE target = '10.0.0.3'",
 		"translation not shown":   lose + "target = '10.0.0.2' AND probe_ttl IN (3, 4); UPDATE paths SET nat = false, changes = [] WHERE target = '10.0.0.2'",
 		"host did not answer":     lose + "target = '10.0.0.5' AND probe_ttl > 4; UPDATE hosts SET final_verdict = 'unreachable' WHERE target = '10.0.0.5'",
-		"but was connected to":    lose + "target = '10.0.0.5' AND probe_ttl > 4; UPDATE hosts SET final_verdict = NULL WHERE target = '10.0.0.5'; INSERT INTO grabs SELECT date, '10.0.0.5', family, port, probe, 'g1', 5, NULL FROM parts",
-		"and proven":              lose + "target = '10.0.0.5' AND probe_ttl > 4; INSERT INTO grabs SELECT date, '10.0.0.5', family, port, probe, 'g1', 5, true FROM parts",
+		"but was connected to":    lose + "target = '10.0.0.5' AND probe_ttl > 4; UPDATE hosts SET final_verdict = NULL WHERE target = '10.0.0.5'; INSERT INTO grabs SELECT date, '10.0.0.5', family, port, probe, 'g1', 5, NULL, 'mptcp', 'ok', NULL, NULL FROM parts",
+		"and proven":              lose + "target = '10.0.0.5' AND probe_ttl > 4; INSERT INTO grabs SELECT date, '10.0.0.5', family, port, probe, 'g1', 5, true, 'mptcp', 'ok', NULL, true FROM parts",
 		"an earlier trace":        "INSERT INTO traces SELECT * REPLACE ('t-0' AS trace_id, TIMESTAMPTZ '2026-11-22 00:00:00Z' AS started) FROM traces WHERE probe = 'v1'; INSERT INTO paths SELECT * REPLACE ('t-0' AS trace_id, 'removed' AS finding) FROM paths",
 		"neither traced nor else": "DELETE FROM paths WHERE target = '10.0.0.5'; UPDATE hosts SET final_verdict = NULL WHERE target = '10.0.0.5'",
 	} {

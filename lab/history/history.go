@@ -1,6 +1,7 @@
 // Package history writes months of scans that never took place, of a population that comes and goes, and the
 // truth about it. Each reply is the lab responder's own, so that a scan of the lab itself goes on where the
-// history ends: one month after its last scan everything is as the scenario says.
+// history ends: one month after its last scan everything is as the scenario says. Traces of the hosts of each month
+// are written by themselves.
 //
 // The same Params give the same bytes on every machine.
 package history
@@ -39,9 +40,9 @@ type Params struct {
 
 // Summary counts what was written.
 type Summary struct {
-	Scans   int
+	Scans   int // or traces, controls included
 	Rows    uint64
-	Targets uint64 // of the truth: each on each port
+	Targets uint64 // of the truth: each on each port; of all traces
 }
 
 const (

@@ -146,9 +146,20 @@ func (p *prober) ask(frame []byte, target netip.Addr) ([]byte, rows.Row) {
 	if p.probe == rows.V0 {
 		syn.Key = rows.Weight16(p.random)
 	}
-	frame = append(append(frame, "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01"...), etherType[p.family]...)
-	row := rows.Row{
-		Target: target, Scanner: p.scanner, TargetPort: p.port, ScannerPort: syn.SourcePort, Probe: p.probe, SentKey: syn.Key,
+	frame = appendFrame(frame, p.family, &syn)
+	return frame, answerTo(&syn)
+}
+
+// appendFrame adds a SYN in its Ethernet frame.
+func appendFrame(frame []byte, family string, syn *rows.SYN) []byte {
+	frame = append(append(frame, "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01"...), etherType[family]...)
+	return syn.AppendTo(frame)
+}
+
+// answerTo begins the row of the answer to a SYN.
+func answerTo(syn *rows.SYN) rows.Row {
+	return rows.Row{
+		Target: syn.Target, Scanner: syn.Source, TargetPort: syn.TargetPort, ScannerPort: syn.SourcePort,
+		Probe: syn.Probe, SentKey: syn.Key,
 	}
-	return syn.AppendTo(frame), row
 }

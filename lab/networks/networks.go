@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/mpcensus/mpcensus/lab/scenario"
@@ -31,7 +32,10 @@ var systems = []system{
 	{4, "XB"}, {4, "XC"}, {4, "XC"}, {4, "XD"}, {4, "XE"}, {4, "XF"}, {4, "XG"}, {4, "XH"},
 }
 
-// kernels are the real hosts' own.
+// carriers have the simulated routers, half each.
+var carriers = []system{{1, "XI"}, {1, "XJ"}}
+
+// kernels are the real hosts' own, routers on the way to them included.
 const (
 	kernelsASN     = 64511
 	kernelsCountry = "XZ"
@@ -47,20 +51,35 @@ type Network struct {
 
 // Of are the networks of a family, by address.
 func Of(family string) (all []Network) {
-	space, bits := scenario.Space, 24
+	space, routers, bits := scenario.Space, scenario.RouterSpace, 24
 	if family == scenario.Families[1] {
-		space, bits = scenario.Space6, 64
+		space, routers, bits = scenario.Space6, scenario.RouterSpace6, 64
 	}
+	all = append(divided(space, systems, firstASN), divided(routers, carriers, firstASN+uint32(len(systems)))...)
+	for _, real := range [][]netip.Addr{scenario.Hosts[0].Addrs(), scenario.Chains[0].Addrs(), trunk()} {
+		for _, a := range real {
+			if scenario.FamilyOf(a) == family {
+				all = append(all, network(netip.PrefixFrom(a, bits).Masked(), kernelsASN, kernelsCountry))
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Network) int { return a.First.Compare(b.First) })
+	return all
+}
+
+// trunk is a router that all chains share.
+func trunk() []netip.Addr {
+	router := scenario.Chains[0].Routers[1]
+	return []netip.Addr{router.IPv4, router.IPv6}
+}
+
+// divided gives each system its share of a space, from its first address on.
+func divided(space netip.Prefix, among []system, asn uint32) (all []Network) {
 	next := space.Addr()
-	for i, s := range systems {
-		n := network(netip.PrefixFrom(next, space.Bits()+s.bits), firstASN+uint32(i), s.country)
+	for i, s := range among {
+		n := network(netip.PrefixFrom(next, space.Bits()+s.bits), asn+uint32(i), s.country)
 		all = append(all, n)
 		next = n.Last.Next()
-	}
-	for i, a := range scenario.Hosts[0].Addrs() {
-		if family == scenario.Families[i] {
-			all = append(all, network(netip.PrefixFrom(a, bits).Masked(), kernelsASN, kernelsCountry))
-		}
 	}
 	return all
 }
