@@ -45,7 +45,11 @@ last=$(date -u -d "$(date -u +%Y-%m-15) -1 month" +%F)
 "$mpcensus" lab history --out "$out/history" --port 443 --months 11 --last "$last"
 "$mpcensus" ingest --dataset "$out/census" "$out/history/*.json.zst" > "$out/ingest.txt"
 "$mpcensus" lab traces --out "$out/traces" --port 443 --months 11 --ttl 1-21 --last "$last"
-"$mpcensus" trace --dataset "$out/census" --rows "$out/traces/*.json.zst" >> "$out/ingest.txt"
+for month in $(find "$out/traces" -name '*.json.zst' -printf '%f\n' | cut -c 1-10 | sort -u); do
+	for probe in v0 v1; do
+		"$mpcensus" trace --dataset "$out/census" --rows "$out/traces/$month-*-$probe-*.json.zst" >> "$out/ingest.txt"
+	done
+done
 "$mpcensus" lab networks --out "$out/networks"
 "$mpcensus" enrich --dataset "$out/census" --date "$(date -u +%F)" \
 	--asn "$out/networks/asn-ipv4.csv" --asn "$out/networks/asn-ipv6.csv" \

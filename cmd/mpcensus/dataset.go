@@ -78,7 +78,7 @@ func checkDataset(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if report.Scans == 0 && report.Problems == nil && report.Notes == nil {
+	if report.Scans == 0 && report.Files == 0 && report.Problems == nil && report.Notes == nil {
 		return fmt.Errorf("%s: the dataset has no scans: make one with mpcensus scan or ingest", c.String("dataset"))
 	}
 	w := c.App.Writer

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -121,6 +123,11 @@ func traceRows(c *cli.Context) (err error) {
 	inputs, err := inputNames(c.StringSlice("rows"))
 	if err != nil {
 		return err
+	}
+	for i, name := range inputs {
+		if slices.Contains(inputs[:i], name) {
+			return usageErrorf("--rows: %s is named twice", name)
+		}
 	}
 	campaign, end, err := beginTrace(c)
 	if err != nil {
@@ -249,6 +256,7 @@ func traceTargets(c *cli.Context) (err error) {
 	if slices.Contains(strings.Split(run.spec.ProbeArgs, ","), "canary=on") {
 		return usageErrorf("--probe-args canary=on would make canary probes of the plain control: say --probe canary")
 	}
+	run.spec.ProbeArgs = inOneFlow(run.spec.ProbeArgs)
 	if run.first, run.last, err = zmap.ParseTTLs(c.String("ttl")); err != nil {
 		return usageErrorf("--ttl: %v", err)
 	}
@@ -276,6 +284,15 @@ func traceTargets(c *cli.Context) (err error) {
 		}
 	}
 	return commitTrace(c, campaign, run.status)
+}
+
+// inOneFlow adds to arguments of the probe module that all runs are to send to a target from the same port (IPv6: with
+// the same flow label, too): probes and control take the same path then where routers balance load by flow. Else one of
+// another length would look like a box that answers in the host's place.
+func inOneFlow(probeArgs string) string {
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	return strings.TrimPrefix(probeArgs+",flow="+hex.EncodeToString(secret[:]), ",")
 }
 
 // followed finds out what is to be traced: a list, or the potential hosts of both families.
@@ -408,7 +425,7 @@ func (run *traceRun) probes(f *followed, spec *zmap.Scan) error {
 	if err != nil {
 		return err
 	}
-	// Probes and control have the same source ports, and so take the same paths where routers balance by flow.
+	// Control and probes in the same order: routers that limit how often they answer treat them alike.
 	spec.Seed = process.Seed
 	run.status.message(fmt.Sprintf("tracing %d targets (%s, port %d) with %s probes of TTL %d to %d from %s on %s",
 		f.targets.count, f.family, spec.Port, spec.Probe, run.first, run.last, spec.SourceIP, spec.Interface))

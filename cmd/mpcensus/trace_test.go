@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,6 +33,7 @@ func TestTraceUsage(t *testing.T) {
 		"rows and rate":      {"--dataset DIR --rows x --rate 5", exitUsage, "leave out one"},
 		"rows and targets":   {"--dataset DIR --rows x 192.0.2.1", exitUsage, "--rows has the targets"},
 		"no such rows":       {"--dataset DIR --rows x*.json", exitUsage, "no file has such a name"},
+		"rows twice":         {"--dataset DIR --rows x.json --rows y.json --rows x.json", exitUsage, "x.json is named twice"},
 		"a file of rows":     {"--dataset DIR --rows missing.json", exitFailed, "missing.json"},
 		"two lists":          {"--dataset DIR --port 443 --targets x 192.0.2.1", exitUsage, "choose one"},
 		"what is no address": {"--dataset DIR --port 443 example.org", exitUsage, "neither an address nor a CIDR"},
@@ -53,6 +55,19 @@ func TestTraceUsage(t *testing.T) {
 				t.Errorf("left in the dataset: %v", left)
 			}
 		})
+	}
+}
+
+// Control and probes share a flow that nobody can foresee; what the user asked for stays.
+func TestInOneFlow(t *testing.T) {
+	flow := regexp.MustCompile(`^flow=[0-9a-f]{32}$`)
+	one, other := inOneFlow(""), inOneFlow("")
+	if !flow.MatchString(one) || one == other {
+		t.Errorf("%q, %q", one, other)
+	}
+	rest, found := strings.CutPrefix(inOneFlow("key=weight16,options=bare"), "key=weight16,options=bare,")
+	if !found || !flow.MatchString(rest) {
+		t.Errorf("%q", rest)
 	}
 }
 

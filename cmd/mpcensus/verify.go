@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -31,7 +32,8 @@ func verifyCommand() *cli.Command {
 			"of each connection into the table grabs. Without a list it connects to the targets that were potential in\n" +
 			"the newest complete scans. Names are never looked up, redirects never followed, certificates not verified.\n" +
 			"A host has one connection of ours at a time. net.mptcp.blackhole_timeout must be 0.\n\n" +
-			"It ends in a time that it prints at its start. Interrupted, it leaves the dataset as it was.\n\n" +
+			"It prints at its start by when it ends. A family's connections are added to the dataset when all of them are\n" +
+			"made: interrupted or killed, it leaves nothing of those.\n\n" +
 			"Examples:\n\n" +
 			"  mpcensus verify --dataset census --port 443\n" +
 			"  mpcensus verify --dataset census --port 80 --rounds 5 --blocklist my.conf --targets hosts.txt",
@@ -40,7 +42,7 @@ func verifyCommand() *cli.Command {
 			&cli.UintFlag{Name: "port", Usage: "target TCP `PORT` (required)", DefaultText: "none"},
 			&cli.StringFlag{Name: "probe", Usage: "the scan that is followed up: `v1`, the version that kernels speak", Value: zmap.ProbeV1},
 			&cli.StringFlag{Name: "family", Usage: "`ipv4|ipv6`", DefaultText: "both, as far as there are targets"},
-			&cli.StringFlag{Name: "targets", Usage: "target `FILE` (see mpcensus targets), or a hitlist: addresses and CIDRs, one a line", DefaultText: "potential hosts"},
+			&cli.StringFlag{Name: "targets", Usage: "target `FILE` (see mpcensus targets), or a hitlist: addresses and CIDRs, one a line, - is standard input", DefaultText: "potential hosts"},
 			&cli.StringFlag{Name: "protocol", Usage: "`http|tls`: HTTP, or HTTP over TLS", DefaultText: "tls on port 443, else http"},
 			&cli.IntFlag{Name: "rounds", Usage: "`NUMBER` of connections of each kind to a target", Value: 3},
 			&cli.StringFlag{Name: "blocklist", Usage: "`FILE` of addresses and CIDRs never to connect to", DefaultText: "special-purpose addresses"},
@@ -61,6 +63,7 @@ type verifyRun struct {
 	blocklist *targets.Blocklist
 	list      string // file of targets; empty: those named, or the potential ones
 	params    verify.Params
+	blocked   error // of a family without any target that is not on the blocklist
 }
 
 func verifyTargets(c *cli.Context) error {
@@ -81,6 +84,12 @@ func verifyTargets(c *cli.Context) error {
 	if err := verify.CheckKernel(); err != nil {
 		return err
 	}
+	if run.list == "-" {
+		if run.list, err = keepInput(os.Stdin); err != nil {
+			return err
+		}
+		defer os.Remove(run.list)
+	}
 	connected := false
 	for _, family := range families {
 		ok, err := run.family(family)
@@ -89,11 +98,27 @@ func verifyTargets(c *cli.Context) error {
 		}
 		connected = connected || ok
 	}
+	if !connected && run.blocked != nil {
+		return run.blocked
+	}
 	if !connected {
 		return fmt.Errorf("no targets: %s has no complete scan of port %d with probe v1 and potential hosts (mpcensus scan, then classify), and none are named",
 			run.dir, run.params.Port)
 	}
 	return nil
+}
+
+// keepInput puts a list into a file, as each family's run reads it anew.
+func keepInput(list io.Reader) (name string, err error) {
+	file, err := os.CreateTemp("", "mpcensus-*.txt")
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(file, list)
+	if err = errors.Join(err, file.Close()); err != nil {
+		os.Remove(file.Name())
+	}
+	return file.Name(), err
 }
 
 // flags reads the command line, and returns the families that it asks for.
@@ -220,7 +245,13 @@ func (run *verifyRun) targets(ctx context.Context, db *sql.DB, p dataset.Partiti
 		family = targets.IPv6
 	}
 	summary, err := buildTargets(ctx, file.Name(), targets.Params{Inputs: []targets.Input{hitlist}, Blocklist: run.blocklist, Family: family})
-	if err != nil && ctx.Err() == nil && summary.Addresses == 0 && summary.OtherFamily > 0 && run.c.String("family") == "" {
+	blocked := summary.Written == 0 && summary.Blocked > 0
+	otherFamily := summary.Addresses == 0 && summary.OtherFamily > 0
+	if err != nil && ctx.Err() == nil && (blocked || otherFamily) && run.c.String("family") == "" {
+		if blocked { // no reason to leave out the other family
+			fmt.Fprintf(os.Stderr, "%s: %s\n", hitlist.Name, targetsText(summary))
+			run.blocked = err
+		}
 		return nil, 0, nil
 	}
 	if err != nil {
@@ -240,10 +271,14 @@ func (run *verifyRun) open(family string) (*targets.File, uint64, error) {
 	if file.Family.String() != family {
 		return nil, 0, file.Close()
 	}
-	blocked, which, err := file.Blocked(run.blocklist)
+	var blocked uint64
+	var which netip.Addr
+	if err = run.blocklist.Check(file.Family); err == nil {
+		blocked, which, err = file.Blocked(run.blocklist)
+	}
 	if err == nil && blocked > 0 {
 		err = fmt.Errorf("%s: %d of %d targets are on the blocklist, the first is %s: build the file with this blocklist (mpcensus targets build --blocklist)",
-			run.list, blocked, file.Count, which)
+			run.c.String("targets"), blocked, file.Count, which)
 	}
 	if err != nil {
 		file.Close()
@@ -257,7 +292,7 @@ func (run *verifyRun) hitlist(ctx context.Context, db *sql.DB, p dataset.Partiti
 	switch {
 	case run.list != "":
 		file, err := os.Open(run.list)
-		return targets.Input{Name: run.list, Text: file}, err
+		return targets.Input{Name: run.c.String("targets"), Text: file}, err
 	case run.listed():
 		text := strings.NewReader(strings.Join(run.c.Args().Slice(), "\n"))
 		return targets.Input{Name: "command line", Text: io.NopCloser(text)}, nil
@@ -280,13 +315,14 @@ func (run *verifyRun) verify(ctx context.Context, db *sql.DB, p verify.Params) e
 	p.Progress = func(done, all uint64) { status.update(fmt.Sprintf("connections: %d of %d", done, all)) }
 	result, err := verify.Run(ctx, db, run.dir, p)
 	status.done()
-	if ctx.Err() != nil {
-		return errors.New("interrupted: the dataset is as it was")
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted: no connection by %s was added to the dataset", p.Family)
 	}
 	if err != nil {
 		return err
 	}
-	if err := run.print(ctx, result.ID, p); err != nil {
+	// What is in the dataset is told, even if an interrupt came meanwhile.
+	if err := run.print(context.WithoutCancel(ctx), result.ID, p); err != nil {
 		return err
 	}
 	if result.Stopped != nil {

@@ -8,16 +8,21 @@ traced AS (
     FROM paths SEMI JOIN chains USING (target) WHERE probe = 'v1'
     QUALIFY row_number() OVER (PARTITION BY target, port ORDER BY trace_id DESC) = 1
 ),
-connected AS (
+-- How each connection ended. Those of plain TCP are served on every chain, and only told of if not.
+ends AS (
     SELECT target, family, port,
-        CASE WHEN bool_and(coalesce(mptcp_after_data, false)) THEN 'proven'
-             WHEN bool_and(fallback = 'at-connect' AND outcome = 'ok') THEN 'fallback-at-connect'
-             WHEN bool_and(fallback = 'after-connect' AND outcome = 'ok') THEN 'fallback-after-connect'
-             WHEN bool_and(mptcp_at_connect AND outcome = 'reset') THEN 'broken'
-             WHEN bool_and(connect_us IS NULL AND outcome = 'refused') THEN 'refused'
-             ELSE string_agg(DISTINCT concat_ws(' ', outcome, fallback), ', ' ORDER BY concat_ws(' ', outcome, fallback)) END AS connection
+        CASE WHEN transport = 'tcp' AND outcome = 'ok' THEN NULL
+             WHEN transport = 'tcp' THEN concat('plain TCP ', outcome)
+             WHEN mptcp_after_data THEN 'proven'
+             WHEN fallback IS NOT NULL AND outcome = 'ok' THEN concat('fallback-', fallback)
+             WHEN mptcp_at_connect AND outcome = 'reset' THEN 'broken'
+             WHEN connect_us IS NULL AND outcome = 'refused' THEN 'refused'
+             ELSE concat_ws(' ', outcome, fallback) END AS ended
     FROM grabs SEMI JOIN chains USING (target)
-    WHERE transport = 'mptcp'
+),
+connected AS (
+    SELECT target, family, port, string_agg(DISTINCT ended, ', ' ORDER BY ended) AS connection
+    FROM ends
     GROUP BY ALL
 ),
 ports AS (SELECT DISTINCT family, port FROM (FROM asked SELECT family, port UNION ALL FROM traced SELECT family, port UNION ALL FROM connected SELECT family, port)),

@@ -42,3 +42,35 @@ func TestCompareChains(t *testing.T) {
 		}
 	}
 }
+
+// TestChainConnections: connections that do not all end as they should do not pass for those that do.
+func TestChainConnections(t *testing.T) {
+	r := compare(t, chainCensus, `INSERT INTO grabs VALUES
+		('198.19.2.1', 'ipv4', 443, 'mptcp', 'ok', NULL, true, true, 1),
+		('198.19.2.1', 'ipv4', 443, 'mptcp', 'ok', 'at-connect', false, false, 1),
+		('198.19.2.2', 'ipv4', 443, 'mptcp', 'ok', 'at-connect', false, false, 1),
+		('198.19.2.2', 'ipv4', 443, 'mptcp', 'ok', 'at-connect', false, false, 1),
+		('198.19.2.2', 'ipv4', 443, 'tcp', 'timeout', NULL, NULL, NULL, 1),
+		('198.19.2.3', 'ipv4', 443, 'mptcp', 'ok', 'at-connect', false, false, 1),
+		('198.19.2.3', 'ipv4', 443, 'tcp', 'ok', NULL, NULL, NULL, 1),
+		('198.19.2.9', 'ipv4', 443, 'mptcp', 'reset', NULL, true, NULL, 1),
+		('198.19.2.11', 'ipv4', 443, 'mptcp', 'refused', NULL, NULL, NULL, NULL)`)
+	found := make(map[string]string)
+	for _, c := range r.Chains {
+		if c.Family == "ipv4" {
+			found[strings.TrimPrefix(c.Behaviour, "chain ")] = c.Found
+		}
+	}
+	for name, want := range map[string]string{
+		"clean":        "potential; fallback-at-connect, proven",
+		"strip-syn":    "no-mptcp; fallback-at-connect, plain TCP timeout",
+		"strip-synack": "no row; fallback-at-connect",
+		"answer":       "no row; broken",
+		"reset":        "no row; refused",
+		"nat":          "no row; no row",
+	} {
+		if found[name] != want {
+			t.Errorf("%s: found %q, want %q", name, found[name], want)
+		}
+	}
+}

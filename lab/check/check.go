@@ -1,6 +1,6 @@
 // Package check compares a census of the lab with what the lab knows to be true: every verdict with
-// the behaviour behind it, what paired campaigns conclude likewise, paths and final verdicts with the boxes on the way, and the rows of the dataset with the
-// replies that the hosts sent.
+// the behaviour behind it, what paired campaigns conclude likewise, paths and final verdicts with the boxes
+// on the way, and the rows of the dataset with the replies that the hosts sent.
 //
 // The real hosts behind chains of routers are no part of the population: they are left out of these, and
 // compared by themselves.
@@ -100,9 +100,9 @@ type Truth struct {
 	Paths   string // empty: paths and final verdicts are not checked
 }
 
-// Compare joins the dataset behind db (the views of its tables) with the truth. seen holds what the lab has counted since it came up, at the time labUp: scans that began before
-// are left out. So are targets that the lab was never asked for: the dataset may be a census of a part of
-// it. The database is one connection.
+// Compare joins the dataset behind db (the views of its tables) with the truth. seen holds what the lab has
+// counted since it came up, at the time labUp: scans that began before are left out. So are targets that the
+// lab was never asked for: the dataset may be a census of a part of it. The database is one connection.
 func Compare(ctx context.Context, db *sql.DB, truth Truth, labUp time.Time, seen map[Source]Seen) (Report, error) {
 	var report Report
 	if err := viewLab(ctx, db, labUp); err != nil {

@@ -56,7 +56,8 @@ INSERT INTO treatments VALUES
 	('s1', '198.19.0.1', 'ipv4', 443, 'v0', 'ignores'),  ('s2', '198.19.0.1', 'ipv4', 443, 'v0', 'ignores');
 `
 
-func compare(t *testing.T, change string) Report {
+// compare changes the census, then fills the tables of traces and connections.
+func compare(t *testing.T, change string, followUps ...string) Report {
 	t.Helper()
 	db, err := sql.Open("duckdb", "")
 	if err != nil {
@@ -64,7 +65,7 @@ func compare(t *testing.T, change string) Report {
 	}
 	defer db.Close()
 	truth := filepath.Join(t.TempDir(), "truth.parquet")
-	if _, err := db.Exec(census + change + notFollowedUp + "COPY truth TO '" + truth + "' (FORMAT parquet)"); err != nil {
+	if _, err := db.Exec(census + change + notFollowedUp + strings.Join(followUps, ";") + ";COPY truth TO '" + truth + "' (FORMAT parquet)"); err != nil {
 		t.Fatal(err)
 	}
 	v0 := Asking{"ipv4", 443, "v0"}

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -136,6 +138,7 @@ func statusAfter(t *testing.T, dir string, syns uint64) *State {
 }
 
 func TestUpAndDown(t *testing.T) {
+	t.Parallel()
 	dir, s := up(t)
 	if s.Interface != "scan0" || s.Source != ScannerAddr || s.GatewayMAC != "02:00:00:13:ff:02" || s.Scenario != "all.yaml" {
 		t.Errorf("state %+v", s)
@@ -214,6 +217,7 @@ func TestKeeperDiesAtStart(t *testing.T) {
 
 // Without its directory nobody could end a lab, so it ends itself.
 func TestDirectoryRemoved(t *testing.T) {
+	t.Parallel()
 	dir, s := up(t)
 	must(t, os.RemoveAll(dir))
 	for range 100 {
@@ -228,6 +232,7 @@ func TestDirectoryRemoved(t *testing.T) {
 // The lab's kernels say nothing that nobody asked for: no router is solicited, no address is probed, no
 // listener reported.
 func TestQuiet(t *testing.T) {
+	t.Parallel()
 	dir, _ := up(t)
 	time.Sleep(2 * time.Second)
 	if addresses := inside(t, dir, "ip", "-6", "-brief", "address"); strings.Contains(addresses, "fe80") {
@@ -243,6 +248,7 @@ func TestQuiet(t *testing.T) {
 
 // A killed keeper leaves files, but nothing that stands in the way.
 func TestKilledKeeper(t *testing.T) {
+	t.Parallel()
 	dir, s := up(t)
 	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -258,6 +264,7 @@ func TestKilledKeeper(t *testing.T) {
 }
 
 func TestExec(t *testing.T) {
+	t.Parallel()
 	dir, _ := up(t)
 	if links := inside(t, dir, "ip", "-brief", "link"); strings.Count(links, "\n") != 3 || !strings.Contains(links, "scan0") || !strings.Contains(links, "scan6") {
 		t.Errorf("interfaces inside, want lo, scan0 and scan6:\n%s", links)
@@ -696,6 +703,7 @@ func snmp6(t *testing.T, dir, name string) (value uint64) {
 // An interface that goes away, as any may in which a command in the lab runs, leaves a lab that can be
 // ended, and that does not spin.
 func TestInterfaceDeleted(t *testing.T) {
+	t.Parallel()
 	dir, s := up(t)
 	inside(t, dir, "ip", "link", "del", "scan0")
 	ticks := func() (sum uint64) {
@@ -727,6 +735,7 @@ func TestWithoutRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("all tests run without root already")
 	}
+	t.Parallel()
 	const nobody = 65534
 	dir, err := os.MkdirTemp("", "mpcensus-lab")
 	if err != nil {
@@ -736,21 +745,33 @@ func TestWithoutRoot(t *testing.T) {
 	if err := os.Chown(dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run=^(TestCheckIsolated|TestUpAndDown|TestExec|TestChains|TestProbeRealHosts|TestProbePopulation|TestScan|TestScanIPv6)$")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+	// In two halves at a time: each mostly waits.
+	var halves sync.WaitGroup
+	var skipped atomic.Bool
+	for _, tests := range []string{"TestCheckIsolated|TestUpAndDown|TestExec|TestChains|TestProbeRealHosts", "TestProbePopulation|TestScan|TestScanIPv6"} {
+		halves.Go(func() {
+			cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run=^("+tests+")$")
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if bytes.Contains(out, []byte("\n--- SKIP: Test")) {
+				t.Logf("%s", out)
+				skipped.Store(true)
+			}
+		})
 	}
-	if bytes.Contains(out, []byte("\n--- SKIP: Test")) {
-		t.Logf("%s", out)
+	halves.Wait()
+	if skipped.Load() {
 		t.Skip("some tests do not run without root here")
 	}
 }
 
 func TestStateIsJSON(t *testing.T) {
+	t.Parallel()
 	dir, _ := up(t)
 	s := status(t, dir)
 	text, err := json.Marshal(s)

@@ -107,7 +107,7 @@ func addGrabs(t testing.TB, dir, id string, p dataset.Partition, listed bool, gr
 
 func addFollowUp(t testing.TB, dir, listing, key, table, id string, p dataset.Partition, listed bool, rows []map[string]string) {
 	t.Helper()
-	db := open(t, t.TempDir())
+	db := blank
 	write := func(table string) {
 		t.Helper()
 		name := p.Path(dir, table, id, dataset.Parquet)
@@ -116,7 +116,7 @@ func addFollowUp(t testing.TB, dir, listing, key, table, id string, p dataset.Pa
 		}
 		exec(t, db, "COPY t TO "+dataset.Literal(name)+" (FORMAT parquet)")
 	}
-	exec(t, db, "CREATE TABLE t AS SELECT * EXCLUDE (date, family, port, probe) FROM "+table)
+	exec(t, db, "CREATE OR REPLACE TABLE t AS SELECT * EXCLUDE (date, family, port, probe) FROM "+table)
 	var names []string
 	if len(rows) > 0 {
 		names = slices.Sorted(maps.Keys(rows[0]))
@@ -151,7 +151,8 @@ type final struct {
 // readFinal also returns the scan's own verdicts and orders of options.
 func readFinal(t testing.TB, dir string, scan Scan) (finals map[string]final, hosts map[string]host) {
 	t.Helper()
-	rows, err := open(t, dir).Query(`SELECT target, verdict, coalesce(option_order, ''), final_verdict, final_reasons FROM hosts WHERE scan_id = ?`, scan.ID)
+	rows, err := blank.Query(`SELECT target, verdict, coalesce(option_order, ''), final_verdict, final_reasons FROM read_parquet(?)`,
+		scan.Path(dir, dataset.HostsTable, scan.ID, dataset.Parquet))
 	if err != nil {
 		t.Fatal(err)
 	}

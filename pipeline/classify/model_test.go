@@ -17,7 +17,7 @@ import (
 // model is the rules for one scan of a dataset written again, row by row and slowly. Only the tests on a
 // single key, on groups and on weights are shared with the SQL; package keys has its own models of them.
 func model(scan Scan, all map[Scan][]reply) (hosts []host) {
-	replies := all[scan]
+	replies, repeated := all[scan], repetitions(all)
 	rank := map[string]int{"synack": 0, "rst": 1, "icmp": 2}
 	earlier := func(a, b reply) bool { // a came after b in the files
 		switch {
@@ -127,7 +127,7 @@ func model(scan Scan, all map[Scan][]reply) (hosts []host) {
 		if n := mostKeys(r.saddr, replies); n > 1 {
 			hit("implausible", fmt.Sprintf("key-changed: %d keys with one sequence number", n))
 		}
-		if reason := repetition(*key, all); reason != "" {
+		if reason := repeated[*key]; reason != "" {
 			hit("implausible", reason)
 		}
 		return
@@ -264,44 +264,47 @@ func mostKeys(saddr string, replies []reply) int {
 	return most
 }
 
-// repetition is the reason that a key gives which came from elsewhere too.
-func repetition(key uint64, all map[Scan][]reply) string {
-	first := make(map[string]string) // of a packet: the first scan that has it
-	targets, scans, pairs := make(map[string]bool), make(map[string]bool), make(map[string]bool)
-	each := func(f func(scan Scan, target, packet string)) {
-		for scan, replies := range all {
-			for _, r := range replies {
-				if k := strange(r); k != nil && *k == key {
-					target := fmt.Sprint(r.saddr, " ", scan.Port)
-					packet := fmt.Sprint(target, " ", r.time)
-					if r.time < 0 { // not known
-						packet += scan.ID
-					}
-					f(scan, target, packet)
+// repetitions are the reasons that keys give which came from several targets, or in several scans.
+func repetitions(all map[Scan][]reply) map[uint64]string {
+	type sighting struct{ target, packet, scan string }
+	sightings := make(map[uint64][]sighting)
+	for scan, replies := range all {
+		for _, r := range replies {
+			if k := strange(r); k != nil {
+				target := fmt.Sprint(r.saddr, " ", scan.Port)
+				packet := fmt.Sprint(target, " ", r.time)
+				if r.time < 0 { // not known
+					packet += scan.ID
 				}
+				sightings[*k] = append(sightings[*k], sighting{target, packet, scan.ID})
 			}
 		}
 	}
-	each(func(scan Scan, _, packet string) {
-		if id, ok := first[packet]; !ok || scan.ID < id {
-			first[packet] = scan.ID
+	reasons := make(map[uint64]string)
+	for key, found := range sightings {
+		first := make(map[string]string) // of a packet: the first scan that has it
+		for _, s := range found {
+			if id, ok := first[s.packet]; !ok || s.scan < id {
+				first[s.packet] = s.scan
+			}
 		}
-	})
-	each(func(_ Scan, target, packet string) {
-		id := first[packet]
-		targets[target], scans[id], pairs[target+id] = true, true, true
-	})
-	if len(pairs) < 2 {
-		return ""
+		targets, scans, pairs := make(map[string]bool), make(map[string]bool), make(map[string]bool)
+		for _, s := range found {
+			id := first[s.packet]
+			targets[s.target], scans[id], pairs[s.target+id] = true, true, true
+		}
+		if len(pairs) < 2 {
+			continue
+		}
+		reasons[key] = fmt.Sprintf("repeated-key: %d targets", len(targets))
+		if len(targets) == 1 {
+			reasons[key] = "repeated-key: 1 target"
+		}
+		if len(scans) > 1 {
+			reasons[key] += fmt.Sprintf(", %d scans", len(scans))
+		}
 	}
-	reason := fmt.Sprintf("repeated-key: %d targets", len(targets))
-	if len(targets) == 1 {
-		reason = "repeated-key: 1 target"
-	}
-	if len(scans) > 1 {
-		reason += fmt.Sprintf(", %d scans", len(scans))
-	}
-	return reason
+	return reasons
 }
 
 // conflictOf is the reason that a target gives whose replies differ.

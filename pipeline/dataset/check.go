@@ -526,6 +526,11 @@ func (c *checker) noteUnfinished(ctx context.Context, left map[string]*leftover)
 		if strings.HasPrefix(id, compactPrefix) {
 			todo = "mpcensus dataset compact"
 		}
+		for _, listing := range followUps {
+			if strings.HasPrefix(id, listing.command+"-") {
+				todo = "the next mpcensus " + listing.command + " removes it"
+			}
+		}
 		c.note("%s/%s: work that goes on, or that a process left when it died (%d %s, %d bytes): %s",
 			unfinishedFolder, id, l.files, plural(int(l.files), "file"), l.bytes, todo)
 	}

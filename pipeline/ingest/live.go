@@ -126,16 +126,16 @@ const maxScanFile = 16 << 20
 // spool.ErrBusy while the scan is running.
 func IngestLive(ctx context.Context, d *dataset.Dataset, folder string, progress func(Counts)) (Summary, error) {
 	path := filepath.Join(folder, rowsFile)
-	cut, err := spool.Recover(path)
-	if err != nil {
-		return Summary{}, err
+	cut, spoolErr := spool.Recover(path)
+	if spoolErr != nil && !errors.Is(spoolErr, fs.ErrNotExist) {
+		return Summary{}, spoolErr
 	}
 	scan, err := readLiveScan(filepath.Join(folder, scanFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		// The scan had not begun, or is in the dataset already.
 		return Summary{}, os.RemoveAll(folder)
 	}
-	if err != nil {
+	if err = errors.Join(spoolErr, err); err != nil {
 		return Summary{}, err
 	}
 	if cut > 0 && scan.Provenance.Complete {

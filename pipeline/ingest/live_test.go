@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +109,40 @@ func TestSpoiltSpool(t *testing.T) {
 	s, err := IngestLive(t.Context(), d, folder, nil)
 	if err != nil || s.Complete || s.Kept == 0 || s.Kept >= 10_000 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// A process dies at each point of removing a spool whose rows are in the dataset: the next ends that.
+func TestHalfRemovedSpool(t *testing.T) {
+	dir := t.TempDir()
+	d, err := dataset.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for name, left := range map[string][]string{"only the folder": nil, "folder and rows": {rowsFile}} {
+		folder := filepath.Join(dir, "unfinished", "scan")
+		p, known := liveParams()
+		live, err := BeginLive(folder, p)
+		if err == nil {
+			err = live.End(known)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{scanFile, rowsFile} {
+			if !slices.Contains(left, file) {
+				if err := os.Remove(filepath.Join(folder, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if s, err := IngestLive(t.Context(), d, folder, nil); err != nil || s.Scan.ID != "" {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+		if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the spool is left: %v", name, err)
+		}
 	}
 }
 

@@ -143,7 +143,7 @@ func (p *Presence) Targets() (n int64) {
 
 // Read makes the tables of the classified dataset in dir, which is that of the database, one of
 // [dataset.OpenDuckDB]. progress, if not nil, is told what has been read. The error says so when there is no
-// scan, or one that is not classified.
+// scan, or one that is not classified since it was followed up.
 func Read(ctx context.Context, db *sql.DB, dir string, progress func(done string)) (*Census, error) {
 	r := &reader{ctx: ctx, db: db, dir: dir}
 	for _, step := range []struct {
@@ -164,6 +164,7 @@ func Read(ctx context.Context, db *sql.DB, dir string, progress func(done string
 		{"treatments", r.treatments},
 		{"paths", r.paths},
 		{"connections", r.connections},
+		{"age of final verdicts", r.checkFinal},
 		{"sources", r.sources},
 	} {
 		if err := step.read(); err != nil {

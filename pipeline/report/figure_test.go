@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/xml"
+	"fmt"
 	"image/png"
 	"io"
 	"slices"
@@ -218,7 +219,7 @@ func TestFollowUpFigures(t *testing.T) {
 		t.Error("a line of scans that were not followed up")
 	}
 	boxes := middleboxesFigure(&c.Middleboxes)
-	wantTexts(t, &boxes, "removed", "110 targets with such a box", "1: 13.6 %", "4: 36.4 %", "2 targets with such a box")
+	wantTexts(t, &boxes, "removed", "110 paths with such a box", "1: 13.6 %", "4: 36.4 %", "2 paths with such a box")
 	verified := verificationFigure(&c.Verification)
 	wantTexts(t, &verified, "IPv4 port 443 tls", "1,000 targets", "1: 80.0 %", "8 targets", "1: 100.0 %")
 	transfers := transfersFigure(c.Transfers)
@@ -238,5 +239,23 @@ func TestFollowUpFigures(t *testing.T) {
 	funnel = funnelFigure(c.Tallies)
 	if slices.Contains(texts(t, &funnel), "true") {
 		t.Error("true hosts where nothing was followed up")
+	}
+}
+
+// What befalls MP_CAPABLE is drawn first, whichever version shows it, and so is not what there is no room for.
+func TestMiddleboxesFigureOrder(t *testing.T) {
+	boxes := sample(1).Middleboxes
+	boxes.Rows = nil
+	row := func(probe, kind string) {
+		boxes.Rows = append(boxes.Rows, []any{"2026-12-05", "ipv4", int64(443), probe, kind, int64(1), int64(0), int64(0), int64(0), int64(0)})
+	}
+	for i := range mostSeries {
+		row("v0", fmt.Sprintf("opt_%02d", i))
+	}
+	row("v1", "removed")
+	f := middleboxesFigure(&boxes)
+	wantTexts(t, &f, "removed", "opt_00")
+	if slices.Contains(texts(t, &f), fmt.Sprintf("opt_%02d", mostSeries-1)) || !strings.Contains(f.Alt, "The first is removed") {
+		t.Errorf("drawn in the wrong order: %s", f.Alt)
 	}
 }

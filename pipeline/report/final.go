@@ -40,6 +40,19 @@ func (r *reader) readFinal() error {
 	}, &p.Date, &p.Family, &p.Port, &p.Probe, &verdict, &n)
 }
 
+// checkFinal says which scan was traced or connected to after it was classified: its targets would seem to be without
+// a final verdict. It needs the views of paths and connections.
+func (r *reader) checkFinal() error {
+	var scanID, found string
+	if err := r.query("unconcluded", nil, func() error { found = scanID; return nil }, &scanID); err != nil {
+		return err
+	}
+	if found != "" {
+		return fmt.Errorf("scan %s: its targets were traced or connected to since it was classified: run mpcensus classify", found)
+	}
+	return nil
+}
+
 // setNames sets an SQL variable to a list of texts.
 func (r *reader) setNames(variable string, names []string) error {
 	literals := make([]string, len(names))

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mpcensus/mpcensus/pipeline/classify"
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 )
 
@@ -25,6 +26,8 @@ type testPath struct {
 	afterHost, byHost string
 	changes           []string
 	nat, seq          bool
+	icmp              bool   // the answer is a router's ICMP error
+	mptcp             string // in a SYN-ACK
 }
 
 type testGrab struct {
@@ -58,13 +61,15 @@ func number(n int, null bool) string {
 	return fmt.Sprint(n)
 }
 
+func (p testPath) reached() bool { return p.answer > 0 && !p.icmp }
+
 func (p testPath) columns() map[string]string {
 	var changes []string
 	for _, change := range p.changes {
 		changes = append(changes, dataset.Literal(change))
 	}
 	return map[string]string{
-		"target": quoted(p.target), "finding": quoted(p.finding), "reached": fmt.Sprint(p.answer > 0), "answer_ttl": number(p.answer, p.answer == 0),
+		"target": quoted(p.target), "finding": quoted(p.finding), "answer_mptcp": quoted(p.mptcp), "reached": fmt.Sprint(p.reached()), "answer_ttl": number(p.answer, p.answer == 0),
 		"control_ttl": number(p.control, p.control == 0), "after_hop": number(p.after, p.after < 0), "by_hop": number(p.by, p.by == 0),
 		"after_responder": quoted(p.afterHost), "by_responder": quoted(p.byHost), "changes": "[" + strings.Join(changes, ", ") + "]::VARCHAR[]",
 		"nat": fmt.Sprint(p.nat), "seq_rewritten": fmt.Sprint(p.seq), "load_balanced": "false",
@@ -170,6 +175,28 @@ func randomFollowUps(t testing.TB, rng *rand.Rand, dir string, scans []testScan)
 	return all
 }
 
+// conclude gives a final verdict to the hosts that classify would never leave without one.
+func (f *testFollowUps) conclude(rng *rand.Rand, scans []testScan) {
+	concluded := make(map[string]bool)
+	for _, p := range f.paths {
+		if p.by > 0 {
+			concluded[place(p.Partition, p.target)] = true
+		}
+	}
+	for _, g := range f.grabs {
+		if g.proven {
+			concluded[place(g.Partition, g.target)] = true
+		}
+	}
+	for _, s := range scans {
+		for i := range s.hosts {
+			if h := &s.hosts[i]; h.final == "" && concluded[place(s.Partition, h.target)] {
+				h.final = classify.FinalVerdicts[rng.IntN(3)]
+			}
+		}
+	}
+}
+
 func randomPath(rng *rand.Rand, p dataset.Partition, target string) testPath {
 	path := testPath{Partition: p, target: target, after: -1, finding: findings[rng.IntN(len(findings))].name}
 	if p.Probe == "plain" {
@@ -178,6 +205,7 @@ func randomPath(rng *rand.Rand, p dataset.Partition, target string) testPath {
 	}
 	if rng.IntN(5) > 0 {
 		path.answer = 2 + rng.IntN(16)
+		path.icmp = rng.IntN(6) == 0
 	}
 	if rng.IntN(5) > 0 {
 		path.control = 2 + rng.IntN(16)
@@ -261,7 +289,7 @@ func modelPaths(t *testing.T, c *Census, followed *testFollowUps) {
 		}
 		add := func(i int) { paths[at][i] = paths[at][i].(int64) + 1 }
 		add(0)
-		if p.answer > 0 {
+		if p.reached() {
 			add(1)
 		}
 		for i, f := range findings {
@@ -271,7 +299,7 @@ func modelPaths(t *testing.T, c *Census, followed *testFollowUps) {
 		}
 
 		length := p.control
-		if length == 0 && p.finding != "answered-nearer" {
+		if length == 0 && p.finding != "answered-nearer" && p.reached() {
 			length = p.answer
 		}
 		if p.by > 0 {
@@ -541,5 +569,50 @@ func TestUnknownFollowUps(t *testing.T) {
 		if _, err := Read(t.Context(), openTest(t, dir), dir, nil); err == nil || err.Error() != name {
 			t.Errorf("got %v, want %s", err, name)
 		}
+	}
+}
+
+// Hosts that were classified before a trace or verification of them would count as without a final verdict.
+func TestClassifiedBefore(t *testing.T) {
+	p := dataset.Partition{Date: "2026-10-15", Family: "ipv4", Port: 80, Probe: "v1"}
+	other := p
+	other.Date = "2026-10-14"
+	path := testPath{Partition: p, target: "192.0.2.1", finding: "kept", after: -1, answer: 9}
+	capable, removed := path, path
+	capable.mptcp = "capable"
+	removed.finding, removed.after, removed.by = "removed", 3, 4
+	grab := testGrab{Partition: p, target: "192.0.2.1", protocol: "http", transport: "mptcp", outcome: "ok", connect: 1, first: 1, total: 2}
+	proven := grab
+	proven.proven = true
+	for _, test := range []struct {
+		name, verdict, final string
+		of                   dataset.Partition
+		path                 testPath
+		grab                 testGrab
+		refused              bool
+	}{
+		{"a box", "closed", "", p, removed, grab, true},
+		{"a box, known", "closed", "middlebox-affected", p, removed, grab, false},
+		{"MPTCP in the trace", "potential", "", p, capable, grab, true},
+		{"MPTCP in the trace of a mirror", "mirrored", "", p, capable, grab, false},
+		{"MPTCP in a connection", "no-mptcp", "", p, path, proven, true},
+		{"nothing", "potential", "", p, path, grab, false},
+		{"another date", "potential", "", other, removed, proven, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			host := potential("192.0.2.1", 1)
+			host.verdict, host.final = test.verdict, test.final
+			scan := newScan(p.Date, p.Family, p.Port, p.Probe, "", host)
+			addScans(t, dir, scan)
+			db := openTest(t, t.TempDir())
+			addPaths(t, db, dir, "t", test.of, []testPath{test.path})
+			addGrabs(t, db, dir, "v", test.of, []testGrab{test.grab})
+			_, err := Read(t.Context(), openTest(t, dir), dir, nil)
+			if test.refused != (err != nil && strings.HasPrefix(err.Error(), "scan "+scan.ID) && strings.HasSuffix(err.Error(), "run mpcensus classify")) ||
+				!test.refused && err != nil {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

@@ -151,8 +151,9 @@ func TestAgainstModel(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 5))
 			scans := randomScans(rng)
 			dir := t.TempDir()
-			addScans(t, dir, scans...)
 			followed := randomFollowUps(t, rng, dir, scans)
+			followed.conclude(rng, scans)
+			addScans(t, dir, scans...)
 			c := readCensus(t, dir)
 			var all facts
 			for i := range scans {

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"image/color"
+	"slices"
 	"strings"
 )
 
@@ -31,13 +33,14 @@ func middleboxesFigure(t *Table) Figure {
 	f := Figure{
 		Name:  "middleboxes",
 		Title: "Where on the path middleboxes are",
-		Caption: "Each row is a kind of middlebox, and divides the targets on whose path it is, of the newest traced date of each family, port and " +
-			"MPTCP version, by where on the path it is. Not told: the quotes narrow it down to no better than a third of the path.",
+		Caption: "Each row is a kind of middlebox, and divides the paths that it is on, of the newest traced date of each family, port and MPTCP " +
+			"version, by where on them it is. A target that was traced with two versions has two paths. Not told: the host did not answer, so that the " +
+			"length of the path is not known, or the quotes narrow it down to no better than a third of it.",
 	}
 	counts := make(map[string][]int64)
 	var kinds []string
 	for _, row := range newestRows(t, "family", "port", "probe") {
-		kind := label(fmt.Sprint(row["kind"]))
+		kind := fmt.Sprint(row["kind"])
 		if counts[kind] == nil {
 			counts[kind] = make([]int64, len(places))
 			kinds = append(kinds, kind)
@@ -51,21 +54,23 @@ func middleboxesFigure(t *Table) Figure {
 		f.Empty = "not enough data: no path shows a middlebox"
 		return f
 	}
+	// The table has them by version, where the first may lack the kinds that matter most.
+	slices.SortStableFunc(kinds, func(a, b string) int { return cmp.Or(cmp.Compare(kindRank(a), kindRank(b)), cmp.Compare(a, b)) })
 	if all := len(kinds); all > mostSeries {
 		kinds = kinds[:mostSeries]
 		f.subtitle = fmt.Sprintf("the first %d of %d kinds", mostSeries, all)
 	}
 	var rows []shareRow
 	for _, kind := range kinds {
-		rows = append(rows, shareRow{kind, counts[kind]})
+		rows = append(rows, shareRow{label(kind), counts[kind]})
 	}
 	colors := []segment{{color: blue, text: color.White}, {color: skyBlue, text: color.Black}, {color: orange, text: color.Black},
 		{color: vermilion, text: color.Black}, {color: gridColor, text: color.Black}}
 	for i := range colors {
 		colors[i].name = places[i].label
 	}
-	f.drawShares("targets with such a box", colors, rows)
-	f.Alt = fmt.Sprintf("Bars divided by place on the path, %d rows. The first is %s, with %s targets. The table below has all numbers.",
+	f.drawShares("paths with such a box", colors, rows)
+	f.Alt = fmt.Sprintf("Bars divided by place on the path, %d rows. The first is %s, on %s paths. The table below has all numbers.",
 		len(rows), rows[0].name, groupedSigned(rows[0].total()))
 	return f
 }

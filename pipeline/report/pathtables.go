@@ -235,7 +235,7 @@ func (r *reader) middleboxNetworks(traced bool) error {
 		return err
 	}
 	if len(found) > 0 && !slices.ContainsFunc(found, func(s surroundings) bool { return s.known }) {
-		found, t.Empty = nil, "Not enough data: of no router the network is known. Run mpcensus enrich."
+		found, t.Empty = nil, "Not enough data: of none of these routers the network is known. mpcensus enrich says what is."
 	}
 	slices.SortFunc(found, func(a, b surroundings) int {
 		return cmp.Or(cmp.Compare(b.targets, a.targets), cmp.Compare(a.family, b.family), cmp.Compare(kindRank(a.kind), kindRank(b.kind)),

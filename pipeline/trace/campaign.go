@@ -89,7 +89,8 @@ func Begin(ctx context.Context, d *dataset.Dataset, toolVersion string) (*Campai
 	}
 	c := &Campaign{toolVersion: toolVersion, store: s}
 	c.id = fmt.Sprintf("%s%s-%d", stagePrefix, time.Now().UTC().Format("20060102T150405.000000Z"), os.Getpid())
-	if c.unlock, err = d.Stage(c.id).Lock(ctx); err != nil {
+	// Close unlocks after an interrupt, too.
+	if c.unlock, err = d.Stage(c.id).Lock(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
 	}
 	c.folder = filepath.Join(unfinished, c.id)
@@ -215,8 +216,8 @@ type made struct {
 	fromFile  bool
 }
 
-// DateOf gives the date of the partition for runs from files that are of one family and port; earliest is when their
-// first answer came, zero if no row says.
+// DateOf gives the date of the partition for a run from files: kinds is its own, or for a control those of all runs of
+// its family and port. earliest is when the first answer to any of them came, zero if no row says.
 type DateOf func(kinds []Kind, earliest time.Time) (string, error)
 
 // Commit makes the tables of all that was added, and adds them to the dataset as one campaign.
@@ -273,6 +274,11 @@ func (c *Campaign) collectRuns() ([]*made, error) {
 	if len(runs) == 0 {
 		return nil, c.nothing()
 	}
+	for kind := range tallies {
+		if err := c.checkOneRun(kind); err != nil {
+			return nil, err
+		}
+	}
 	slices.SortFunc(runs, func(a, b *made) int { return a.Kind.compare(b.Kind) })
 	for i, in := range c.inputs {
 		if c.runs[i] == nil && in.rejected > 0 {
@@ -292,6 +298,29 @@ func (c *Campaign) collectRuns() ([]*made, error) {
 		}
 	}
 	return runs, nil
+}
+
+// maxPause is the longest time without an answer that parts of one run can have between them.
+const maxPause = 6 * time.Hour
+
+// checkOneRun refuses files of runs that have nothing to do with each other, such as those of several months: paths
+// change, and what both say of a target would be read as one path.
+func (c *Campaign) checkOneRun(kind Kind) error {
+	var parts []*input
+	for _, in := range c.inputs {
+		if t := in.tallies[kind]; t != nil && !t.earliest.IsZero() {
+			parts = append(parts, in)
+		}
+	}
+	slices.SortFunc(parts, func(a, b *input) int { return a.tallies[kind].earliest.Compare(b.tallies[kind].earliest) })
+	for i := 1; i < len(parts); i++ {
+		before, next := parts[i-1], parts[i]
+		if pause := next.tallies[kind].earliest.Sub(before.tallies[kind].latest); pause > maxPause {
+			return fmt.Errorf("%s and %s are of different traces, %v apart: trace with the files of one at a time",
+				before.name, next.name, pause.Round(time.Hour))
+		}
+	}
+	return nil
 }
 
 // nothing is the error of files without a row of use.
@@ -317,8 +346,12 @@ func nameRuns(runs []*made, dateOf DateOf) error {
 		}
 		for _, m := range group {
 			if m.fromFile {
+				of := kinds // the scan of a control is any that a probe beside it follows up
+				if m.Probe != zmap.ProbePlain {
+					of = []Kind{m.Kind}
+				}
 				var err error
-				if m.Date, err = dateOf(kinds, earliest); err != nil {
+				if m.Date, err = dateOf(of, earliest); err != nil {
 					return err
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -273,6 +274,108 @@ func TestCampaign(t *testing.T) {
 	}
 }
 
+// An interrupted trace goes without a trace, and without another error.
+func TestCloseAfterInterrupt(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	d, err := dataset.Open(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c, err := Begin(ctx, d, "v9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupt()
+	if err := c.AddFile(ctx, "rows", strings.NewReader("{}"), Filter{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("rows: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := filesOf(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// Files of one run may come in any order; those of another month are no part of it.
+func TestFilesOfOneRun(t *testing.T) {
+	ctx := t.Context()
+	target := netip.MustParseAddr("198.51.100.7")
+	rows := rowsOf(target, zmap.ProbeV1, "k k h h", nil)
+	later := func(hours int64) []string {
+		moved := fmt.Sprintf(`"timestamp_ts":%d`, testStart.Unix()+hours*3600)
+		return strings.Split(strings.ReplaceAll(strings.Join(rows, "\n"), fmt.Sprintf(`"timestamp_ts":%d`, testStart.Unix()), moved), "\n")
+	}
+	for name, test := range map[string]struct {
+		files [][]string
+		want  string
+	}{
+		"a run in parts":  {[][]string{later(10), later(5), rows}, ""},
+		"another control": {[][]string{later(800), rowsOf(target, zmap.ProbePlain, "k k h h", nil)}, ""},
+		"another month":   {[][]string{later(5), later(720), rows}, "0 and 1 are of different traces, 715h0m0s apart: trace with the files of one at a time"},
+	} {
+		d, err := dataset.Open(ctx, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Begin(ctx, d, "v9")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, file := range test.files {
+			if err := c.AddFile(ctx, strconv.Itoa(i), strings.NewReader(strings.Join(file, "\n")), Filter{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err = c.Commit(ctx, noScan); err == nil && test.want != "" || err != nil && err.Error() != test.want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := errors.Join(c.Close(), d.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Each kind of probe follows up a scan of its own; the control goes with any of them.
+func TestDates(t *testing.T) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	target := netip.MustParseAddr("198.51.100.7")
+	var rows []string
+	for _, probe := range []string{zmap.ProbeV0, zmap.ProbePlain, zmap.ProbeV1} {
+		rows = append(rows, rowsOf(target, probe, "k h h h", nil)...)
+	}
+	d, err := dataset.Open(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c, err := Begin(ctx, d, "v9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.AddFile(ctx, "rows", strings.NewReader(strings.Join(rows, "\n")), Filter{}); err != nil {
+		t.Fatal(err)
+	}
+	scans := map[string]string{zmap.ProbeV0: "2026-10-02", zmap.ProbeV1: "2026-10-09"}
+	newest := func(kinds []Kind, _ time.Time) (date string, _ error) {
+		for _, kind := range kinds {
+			date = max(date, scans[kind.Probe])
+		}
+		return date, nil
+	}
+	if _, err := c.Commit(ctx, newest); err != nil {
+		t.Fatal(err)
+	}
+	want := "2026-10-09 plain\n2026-10-02 v0\n2026-10-09 v1"
+	if got := selectText(t, dir, "SELECT date, probe FROM paths ORDER BY probe"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // A run has a path for each of its targets, whether anything answered or not; those of a control that the probe's
 // targets did not answer, too.
 func TestRunsOfZMap(t *testing.T) {
@@ -512,7 +615,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole := time.Since(begun)
-	kills := 10
+	kills := 6
 	if os.Getenv("MPCENSUS_FAULTS") == "long" {
 		kills = 200
 	}

@@ -74,7 +74,8 @@ func compare(sent, quote []byte, c *Comparison, report func(difference)) {
 	*c = Comparison{}
 	from, to := parse(sent), parse(quote)
 	if len(quote) >= leastPadded {
-		to.padding = len(bytes.TrimRight(quote, "\x00"))
+		// Behind it are extensions, of which not every router says so (RFC 4884 §5.5).
+		to.padding = len(bytes.TrimRight(quote[:leastPadded], "\x00"))
 	}
 	// A translator's other family cannot be compared.
 	if len(quote) == 0 || from.ipv6 != to.ipv6 {

@@ -190,7 +190,10 @@ func TestCompare(t *testing.T) {
 		"padded, and a label": {func(s *synPacket) []byte {
 			return append(padTo(s.bytes(), 128), 0x20, 0, 0, 0, 0, 8, 1, 1, 0x12, 0x34, 0x51, 1)
 		}, ""},
-		"8 bytes, padded":     {func(s *synPacket) []byte { return padTo(s.bytes()[:s.headerLength()+8], 128) }, behindSeq},
+		"8 bytes, padded": {func(s *synPacket) []byte { return padTo(s.bytes()[:s.headerLength()+8], 128) }, behindSeq},
+		"8 bytes, padded, and a label of which the message does not say": {func(s *synPacket) []byte {
+			return append(padTo(s.bytes()[:s.headerLength()+8], 128), 0x20, 0, 0, 0, 0, 8, 1, 1, 0x12, 0x34, 0x51, 1)
+		}, behindSeq},
 		"20 bytes, padded":    {func(s *synPacket) []byte { return padTo(s.bytes()[:s.headerLength()+20], 128) }, "opt_mss not-quoted; opt_window_scale not-quoted; opt_sack_permitted not-quoted; opt_timestamps not-quoted; opt_mptcp not-quoted; added not-quoted; incomplete"},
 		"half an MSS, padded": {func(s *synPacket) []byte { return padTo(s.bytes()[:s.headerLength()+22], 128) }, "opt_mss not-quoted; opt_window_scale not-quoted; opt_sack_permitted not-quoted; opt_timestamps not-quoted; opt_mptcp not-quoted; added not-quoted; incomplete"},
 		"removed, padded":     {func(s *synPacket) []byte { s.options = s.options[:5]; return padTo(s.bytes(), 128) }, "opt_mptcp removed"},

@@ -162,11 +162,19 @@ func (e *evidence) addChange(c change) {
 	}
 }
 
-// same says whether two hops show the same change. What we sent is another at each TTL in two fields, so that their
-// values say nothing.
+// same says whether two hops show the same change. What we sent is another at each TTL in some fields (IPv6: in the
+// window), so that their values say nothing.
 func (c *change) same(o *change) bool {
-	return c.field == o.field && c.removed == o.removed &&
-		(c.field == TCPSeq || c.field == IPID || bytes.Equal(c.from, o.from) && bytes.Equal(c.to, o.to))
+	if c.field != o.field || c.removed != o.removed {
+		return false
+	}
+	switch c.field {
+	case TCPSeq, IPID:
+		return true
+	case TCPWindow:
+		return !bytes.Equal(c.from, o.from) || bytes.Equal(c.to, o.to)
+	}
+	return bytes.Equal(c.from, o.from) && bytes.Equal(c.to, o.to)
 }
 
 // appendTo appends the evidence, for a file that readFrom reads: its length first.

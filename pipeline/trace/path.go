@@ -274,11 +274,11 @@ func (p *path) dropped(e, control *evidence, controlTTLs span, l loss) bool {
 // droppedBy is the hop before which the box that drops must be: explained at judge.
 func (p *path) droppedBy(e, control *evidence, last uint8) uint8 {
 	// An ICMP message tells its place itself: a box that says that it drops.
-	if at := e.least(sawUnreachable); at != none {
+	after := e.greatest(sawRouter)
+	if at := e.least(sawUnreachable); at > after {
 		return at
 	}
 	answers, missing := 0.0, 0.0
-	after := e.greatest(sawRouter)
 	for ttl := uint8(1); ttl <= last; ttl++ {
 		came := e.hops[ttl].seen&sawRouter != 0
 		switch {

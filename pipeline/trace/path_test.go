@@ -134,6 +134,7 @@ func TestFindings(t *testing.T) {
 		"a router beyond the host":         {clear, "k k . . k . . . . . . .", "kept"},
 		"the control was not answered too": {"r r r r . . . . . . . .", "k k . . . . . . . . . .", "kept"},
 		"a box says that it drops":         {clear, "k k u u u u u u u u u u", "dropped 2-3"},
+		"another path's box says so":       {clear, "k k ku k . . . . . . . .", "dropped 4-5"},
 		"the host says so":                 {clear, "k k k k u u u u u u u u", "kept"},
 		"removed, then dropped":            {clear, "k x . . . . . . . . . .", "removed 1-2"},
 	} {
@@ -285,6 +286,30 @@ func TestChanges(t *testing.T) {
 	one := change{field: OptMPTCP, removed: true, from: capableV1, first: 7, last: 7}
 	if got := one.text(false); got != "opt_mptcp: 0x1e040101 → removed, hop 7" {
 		t.Error(got)
+	}
+}
+
+// An IPv6 probe has its TTL in its window: the change is one all the same.
+func TestChangesOfWindowIPv6(t *testing.T) {
+	e := new(evidence)
+	e.clear(netip.MustParseAddr("2001:db8:1::7"))
+	for ttl := uint8(1); ttl <= 6; ttl++ {
+		sent := newSYN(true)
+		sent.ttl, sent.window = ttl, 64736+uint16(ttl)
+		box := sent
+		switch {
+		case ttl > 4:
+			box.window = 2000
+		case ttl > 2:
+			box.window = 1000
+		}
+		h := hop{target: e.target, ttl: ttl, responder: e.target, sent: sent.bytes(), quote: box.bytes()}
+		compare(h.sent, h.quote, &h.Comparison, nil)
+		e.add(&h, zmap.ProbeV1)
+	}
+	p := judge(e, nil, zmap.ProbeV1, span{1, 6}, span{}, quiet)
+	if want := []string{"tcp_window: 64739 → 1000, hops 3–6"}; !slices.Equal(p.changes, want) {
+		t.Errorf("%q", p.changes)
 	}
 }
 

@@ -43,6 +43,10 @@ func dial(ctx context.Context, transport string, host netip.AddrPort, timeout ti
 
 var errNoMPTCP = errors.New("the kernel makes no MPTCP connections (net.mptcp.enabled)")
 
+// errNotSent means that no packet left this machine: there is no route, no free port, too many open files. Of
+// the host it says nothing.
+var errNotSent = errors.New("nothing was sent")
+
 func newSocket(transport string, to netip.Addr) (*os.File, error) {
 	family := unix.AF_INET6
 	if to.Is4() {
@@ -58,7 +62,7 @@ func newSocket(transport string, to netip.Addr) (*os.File, error) {
 		return nil, errNoMPTCP
 	}
 	if err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
+		return nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	return os.NewFile(uintptr(fd), "socket"), nil
 }
@@ -81,8 +85,13 @@ func connect(socket *os.File, to unix.Sockaddr) error {
 	err = raw.Write(func(fd uintptr) (done bool) {
 		if !begun {
 			begun = true
-			result = unix.Connect(int(fd), to)
-			return !errors.Is(result, unix.EINPROGRESS)
+			switch result = unix.Connect(int(fd), to); {
+			case errors.Is(result, unix.EINPROGRESS):
+				return false
+			case result != nil && !errors.Is(result, unix.ECONNREFUSED): // which loopback may say at once
+				result = fmt.Errorf("%w: %w", errNotSent, result)
+			}
+			return true
 		}
 		number, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		if err != nil || number != 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zmap/zgrab2"
+	"golang.org/x/sys/unix"
 )
 
 // Transports, as in the column `transport`.
@@ -118,7 +119,7 @@ func (c *connector) connect(ctx context.Context) (net.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
-	c.wire = newWire(ctx, conn, c.limits.response)
+	c.wire = newWire(ctx, conn, c.limits.wire())
 	if c.grab.Transport == MPTCP {
 		if _, err := readInfo(conn); err != nil && !errors.Is(err, errFellBack) {
 			return nil, err
@@ -137,7 +138,9 @@ func (c *connector) connectTLS(ctx context.Context, target *zgrab2.ScanTarget) (
 	}
 	c.stage = handshaking
 	begun := time.Now()
+	c.wire.limit = maxHandshake
 	secured, err := zgrab2.GetDefaultTLSWrapper(&zgrab2.TLSFlags{NextProtos: "http/1.1"})(ctx, target, conn)
+	c.wire.limit = c.limits.wire()
 	if secured != nil {
 		c.grab.CertificateNames = certificateNames(secured.GetLog().HandshakeLog)
 	}
@@ -172,12 +175,19 @@ func (c *connector) proof() {
 		g.info = known(i)
 	case !errors.Is(err, errFellBack):
 		return
-	case g.Fallback == "":
+	case g.Fallback == "" && !c.resetUnanswered():
 		g.Fallback = AfterConnect
 	}
 	if g.FirstByte.Valid {
 		g.MPTCPAfterData = known(err == nil && i.received > 0)
 	}
+}
+
+// resetUnanswered says whether the connection was reset before any byte came. To the kernel that is a
+// fallback, if the RST is the first segment after the handshake and has no option of MPTCP
+// (check_fully_established in net/mptcp/options.c); but nothing went on by TCP.
+func (c *connector) resetUnanswered() bool {
+	return c.wire.received == 0 && (errors.Is(c.wire.failed, unix.ECONNRESET) || errors.Is(c.wire.failed, unix.EPIPE))
 }
 
 func known[T any](v T) sql.Null[T] { return sql.Null[T]{V: v, Valid: true} }

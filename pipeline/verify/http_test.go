@@ -44,6 +44,7 @@ func TestResponse(t *testing.T) {
 		{"at the limit", "HTTP/1.1 200 OK\r\nContent-Length: 962\r\n\r\n" + strings.Repeat("x", 962), 1024, 200, "", nil},
 		{"beyond the limit", "HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + strings.Repeat("x", 2000), 1024, 200, "", errBody},
 		{"long Server", "HTTP/1.1 200 OK\r\nServer: " + strings.Repeat("é", 1000) + "\r\nContent-Length: 0\r\n\r\n", 1 << 20, 200, strings.Repeat("é", maxText) + "…", nil},
+		{"long Server of long characters", "HTTP/1.1 200 OK\r\nServer: " + strings.Repeat("\U0001d11e", 1000) + "\r\nContent-Length: 0\r\n\r\n", 1 << 20, 200, strings.Repeat("\U0001d11e", maxText) + "…", nil},
 		{"turned around", "HTTP/1.1 200 OK\r\nServer: a\u202eb\xff\r\nContent-Length: 0\r\n\r\n", 1 << 20, 200, "a\uFFFDb\uFFFD", nil},
 		{"header beyond the limit", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxHeader), 1 << 20, 0, "", errHeader},
 	} {

@@ -27,15 +27,24 @@ func CheckKernel() error {
 	if enabled != "1" {
 		return errors.New("net.mptcp.enabled is 0: MPTCP is off (sysctl -w net.mptcp.enabled=1)")
 	}
-	timeout, err := sysctl("blackhole_timeout")
+	if err := checkSysctl("blackhole_timeout", "0", "one target that drops SYNs with MPTCP would turn MPTCP off towards all others"); err != nil {
+		return err
+	}
+	return checkSysctl("syn_retrans_before_tcp_fallback", "2", "with fewer SYNs a loss looks like a fallback, with more a fallback like an unreachable host")
+}
+
+// checkSysctl refuses a setting of net.mptcp with another value than wanted. Older kernels, which lack it, have
+// no such detection of blackholes, and give up MPTCP after so many SYNs or never.
+func checkSysctl(name, want, why string) error {
+	value, err := sysctl(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // before Linux 6.12 there was no such detection
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if timeout != "0" {
-		return fmt.Errorf("net.mptcp.blackhole_timeout is %s: one target that drops SYNs with MPTCP would turn MPTCP off towards all others (sysctl -w net.mptcp.blackhole_timeout=0)", timeout)
+	if value != want {
+		return fmt.Errorf("net.mptcp.%[1]s is %[2]s: %[3]s (sysctl -w net.mptcp.%[1]s=%[4]s)", name, value, why, want)
 	}
 	return nil
 }

@@ -24,6 +24,14 @@ func TestCheckKernel(t *testing.T) {
 		t.Errorf("blackhole_timeout is 3600: error %v", err)
 	}
 	setSysctl(t, "blackhole_timeout", "0")
+	const retries = "syn_retrans_before_tcp_fallback"
+	if _, err := sysctl(retries); err == nil {
+		setSysctl(t, retries, "0")
+		if err := CheckKernel(); err == nil || !strings.Contains(err.Error(), "sysctl -w net.mptcp."+retries+"=2") {
+			t.Errorf("%s is 0: error %v", retries, err)
+		}
+		setSysctl(t, retries, "2")
+	}
 	setSysctl(t, "enabled", "0")
 	if err := CheckKernel(); err == nil || !strings.Contains(err.Error(), "sysctl -w net.mptcp.enabled=1") {
 		t.Errorf("MPTCP is off: error %v", err)

@@ -68,13 +68,15 @@ func (c *connector) outcomeOf(err error) Outcome {
 
 func connectOutcome(err error) Outcome {
 	switch {
+	case errors.Is(err, errNotSent):
+		return OutcomeSkipped
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETIMEDOUT):
 		return OutcomeConnectTimeout
 	case errors.Is(err, unix.ECONNREFUSED):
 		return OutcomeRefused
 	case errors.Is(err, unix.ECONNRESET): // established, and reset before we looked
 		return OutcomeReset
-	// What routers and firewalls say by ICMP (tcp(7)), and a missing route.
+	// What routers and firewalls say by ICMP (tcp(7)).
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTDOWN),
 		errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOPROTOOPT), errors.Is(err, unix.EPROTO):
 		return OutcomeUnreachable

@@ -52,6 +52,9 @@ var paths = []path{
 	{10, "rejected by the router", "mptcp", []string{"IP daddr HOST reject with icmpx host-unreachable"}, failed("unreachable"), failed("unreachable")},
 	{11, "reset by the router", "mptcp", []string{"IP daddr HOST meta l4proto tcp reject with tcp reset"}, failed("refused"), failed("refused")},
 	{12, "SYN with MPTCP reset", "mptcp", []string{"IP daddr HOST tcp flags & (syn|ack) == syn tcp option mptcp exists reject with tcp reset"}, failed("refused"), got},
+	// It does not go on by TCP, so that it is no fallback, though the RST has no option of MPTCP.
+	{13, "data reset by the router", "mptcp", []string{"IP daddr HOST tcp flags psh reject with tcp reset"},
+		row{outcome: "reset", atConnect: "true", afterData: "NULL", fallback: "NULL", status: "NULL", server: "NULL"}, failed("reset")},
 }
 
 // address of the path's host.
@@ -111,6 +114,12 @@ func checkNumbers(t *testing.T, p path, protocol, transport string, r row) {
 	t.Helper()
 	fault := func(format string, args ...any) {
 		t.Errorf("%s by %s: %s: %+v", p.name, transport, fmt.Sprintf(format, args...), r)
+	}
+	if r.outcome == "reset" {
+		if r.connect < 0 || r.received != 0 || r.problem == "NULL" {
+			fault("not reset before any byte")
+		}
+		return
 	}
 	if r.outcome != "ok" {
 		if r.connect >= 0 || r.received >= 0 || r.problem == "NULL" {

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -22,7 +23,7 @@ import (
 
 // Run connects to all targets and writes the tables `grabs` and `verifications` of the dataset in dir, of
 // which [dataset.OpenDuckDB] made db. The file of `verifications`, which names the other, comes last: a run
-// that is interrupted or killed is no part of the dataset.
+// that is interrupted or killed is no part of the dataset. What a killed one left, the next removes.
 func Run(ctx context.Context, db *sql.DB, dir string, p Params) (Result, error) {
 	if err := p.Validate(); err != nil {
 		return Result{}, err
@@ -31,19 +32,28 @@ func Run(ctx context.Context, db *sql.DB, dir string, p Params) (Result, error) 
 		return Result{}, err
 	}
 	quiet()
-	spool, err := os.CreateTemp("", "mpcensus-grabs-*.jsonl")
+	v := verification{Partition: p.Partition, started: time.Now()}
+	v.result.ID = fmt.Sprintf("%s-verify-%s-%d-%s", v.started.UTC().Format("20060102T150405.000000Z"), p.Family, p.Port, p.Probe)
+	folder, end, err := begin(ctx, dir, v.result.ID)
 	if err != nil {
 		return Result{}, err
 	}
-	defer os.Remove(spool.Name())
-	defer spool.Close()
+	v.spool = filepath.Join(folder, spoolFile)
+	err = v.run(ctx, db, dir, p)
+	return v.result, cmp.Or(err, end())
+}
 
-	v := verification{Partition: p.Partition, started: time.Now(), spool: spool.Name()}
-	v.result.ID = fmt.Sprintf("%s-verify-%s-%d-%s", v.started.UTC().Format("20060102T150405.000000Z"), p.Family, p.Port, p.Probe)
-	if err := v.connect(ctx, p, spool); err != nil {
-		return v.result, err
+// run makes the connections, then the tables.
+func (v *verification) run(ctx context.Context, db *sql.DB, dir string, p Params) error {
+	spool, err := os.Create(v.spool)
+	if err != nil {
+		return err
 	}
-	return v.result, v.write(ctx, db, dir, p)
+	defer spool.Close()
+	if err := v.connect(ctx, p, spool); err != nil {
+		return err
+	}
+	return v.write(ctx, db, dir, p)
 }
 
 // verification is what is known of a run for the table of that name.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/zmap/zcrypto/tls"
 )
@@ -18,7 +19,7 @@ const (
 // or turn text around, and what is no UTF-8, become U+FFFD. It has at most limit characters.
 func clean(text string, limit int) string {
 	if len(text) > limit {
-		if runes := []rune(text[:min(len(text), 4*limit)]); len(runes) > limit {
+		if runes := []rune(text[:min(len(text), utf8.UTFMax*(limit+1))]); len(runes) > limit {
 			text = string(runes[:limit]) + "…"
 		}
 	}

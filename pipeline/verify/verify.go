@@ -167,6 +167,7 @@ func (r *run) turn(round int, place uint32) {
 func (r *run) grab(host netip.AddrPort, transport string, round int) Grab {
 	began := time.Now()
 	if err := r.limiter.Wait(r.ctx); err != nil {
+		r.stop(errBound) // no effect if the run is over; else its time is, before this one's turn
 		return r.skipped(host, transport, round, began)
 	}
 	g := grab(r.ctx, host, r.Protocol, transport, round, limits{r.ConnectTimeout, r.Timeout, r.MaxResponse})
@@ -202,7 +203,7 @@ func (r *run) doubtful(g Grab) bool {
 }
 
 func (r *run) skipped(host netip.AddrPort, transport string, round int, began time.Time) Grab {
-	g := Grab{Target: host.Addr(), Protocol: r.Protocol, Transport: transport, Round: round, Began: began, Total: time.Since(began)}
+	g := Grab{Target: host.Addr(), Protocol: r.Protocol, Transport: transport, Round: round, Began: began}
 	g.fail(OutcomeSkipped, context.Cause(r.ctx))
 	return g
 }

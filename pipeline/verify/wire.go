@@ -7,11 +7,20 @@ import (
 	"time"
 )
 
-// tlsOverhead is what a connection may bring beside the response: handshake messages have at most 64 KiB
-// each (zcrypto's limit), and records some bytes.
+// tlsOverhead is what a connection may bring beside the response: the handshake, what follows it (tickets,
+// RFC 8446 §4.6.1), and some bytes a record.
 const tlsOverhead = 256 << 10
 
-var errFlood = errors.New("more bytes than handshake and response may have together")
+// maxHandshake bounds what is read of a TLS handshake. A key in a certificate costs arithmetic that no deadline
+// ends, and that grows with the square of its length: with 64 KiB, zcrypto's own limit, some ten seconds, with
+// this some two. (crypto/tls takes no key beyond 8192 bits, CVE-2023-29409.) Chains of certificates have some
+// kilobytes.
+const maxHandshake = 32 << 10
+
+// wire bounds the bytes of a connection.
+func (l limits) wire() uint64 { return uint64(2*l.response) + tlsOverhead }
+
+var errFlood = errors.New("more bytes than the limit of handshake or response allows")
 
 // wire is a connection as the network sees it. It counts bytes, bounds them, and keeps the first error
 // that the network gave, which decoders above may hide. Its deadline is absolute, and for its maker to set:
@@ -24,9 +33,9 @@ type wire struct {
 	failed         error
 }
 
-func newWire(ctx context.Context, conn *net.TCPConn, response int64) *wire {
+func newWire(ctx context.Context, conn *net.TCPConn, limit uint64) *wire {
 	return &wire{
-		conn: conn, limit: uint64(2*response) + tlsOverhead,
+		conn: conn, limit: limit,
 		stop: context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) }),
 	}
 }
@@ -36,7 +45,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.received >= w.limit {
 		return 0, w.note(errFlood)
 	}
-	n, err := w.conn.Read(p)
+	n, err := w.conn.Read(p[:min(uint64(len(p)), w.limit-w.received)])
 	w.received += uint64(n)
 	return n, w.note(err)
 }

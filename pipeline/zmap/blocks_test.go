@@ -2,7 +2,6 @@ package zmap
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -93,18 +92,18 @@ func checkBlocks(t *testing.T, input string, size int) {
 	t.Helper()
 	want := modelBlocks(input, size)
 	for how, reader := range readers {
-		if how == "byte by byte" && len(input) > 1<<20 {
+		if how == "byte by byte" && len(input) > 4*MaxLine {
 			continue
 		}
-		digest := sha256.New()
-		got, err := readBlocks(t, NewBlockReader(io.TeeReader(reader(strings.NewReader(input)), digest), size), size)
+		var passed bytes.Buffer
+		got, err := readBlocks(t, NewBlockReader(io.TeeReader(reader(strings.NewReader(input)), &passed), size), size)
 		if err != io.EOF {
 			t.Fatalf("%s: %v", how, err)
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s, blocks of %d:\n got %s\nwant %s", how, size, outline(got), outline(want))
 		}
-		if sum := sha256.Sum256([]byte(input)); !bytes.Equal(digest.Sum(nil), sum[:]) {
+		if passed.String() != input {
 			t.Fatalf("%s: not all bytes passed the tee", how)
 		}
 	}
@@ -142,7 +141,7 @@ func TestBlocks(t *testing.T) {
 
 func TestRandomBlocks(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
+	for range 60 {
 		var input strings.Builder
 		for range random.IntN(12) {
 			switch random.IntN(6) {

@@ -292,7 +292,7 @@ func TestDecodeAgainstModel(t *testing.T) {
 	var d Decoder
 	count := map[Reason]int{}
 	known, knownRows := 0, 0
-	for i := range 12_000 {
+	for i := range 6000 {
 		members := random.row()
 		wild := i/1500%2 > 0 || i%16 == 0 // else lines are as ZMap prints them, and their shapes stay known
 		if wild && i%3 > 0 {
@@ -320,7 +320,7 @@ func TestDecodeAgainstModel(t *testing.T) {
 			t.Errorf("only %d lines are %q: the random rows are too poor", count[reason], reason)
 		}
 	}
-	if knownRows < 1000 {
+	if knownRows < 400 {
 		t.Errorf("only %d rows had a known shape", knownRows)
 	}
 }

@@ -87,7 +87,7 @@ test_probe_args_help() {
 	scan --probe-args=help
 	expect "help: status" "$status" 0
 	expect "help: names" "$(grep -c -e '^  probe=' -e '^  key=' -e '^  options=' -e '^  canary=' \
-		-e '^  targets=' -e '^  source=' -e '^  ttl=' "$work/out")" 7
+		-e '^  targets=' -e '^  source=' -e '^  ttl=' -e '^  flow=' "$work/out")" 8
 	expect "help: probes" "$(grep -c '{ ip:' "$work/out")" 0
 }
 

@@ -50,6 +50,13 @@ static void test_accepted(void)
 	CHECK(probe_args_parse("canary=off", &args, error) == PROBE_ARGS_OK);
 	CHECK(!args.canary);
 
+	CHECK(!args.has_flow);
+	CHECK(probe_args_parse("flow=000102030405060708090a0B0c0d0e0f", &args, error) ==
+	      PROBE_ARGS_OK);
+	CHECK(args.has_flow);
+	CHECK_EQ("flow, first half", args.flow.k0, 0x0706050403020100);
+	CHECK_EQ("flow, second half", args.flow.k1, 0x0f0e0d0c0b0a0908);
+
 	CHECK(probe_args_parse("help", &args, error) == PROBE_ARGS_HELP_ASKED);
 }
 
@@ -91,10 +98,11 @@ static void test_long_path(void)
 }
 
 #define NAMES                                                                            \
-	"(allowed: probe, key, options, canary, targets, source, ttl, or help "          \
-	"alone)"
+	"(allowed: probe, key, options, canary, targets, source, ttl, flow, or "         \
+	"help alone)"
 #define SOURCES "(allowed: an IPv6 address)"
 #define TTLS "(allowed: FIRST-LAST, both from 1 to 64)"
+#define FLOWS "(allowed: 32 hex digits)"
 #define PROBES "(allowed: v0, v1 or plain)"
 #define KEYS "(allowed: weight16, or static: and 16 hex digits)"
 
@@ -149,6 +157,10 @@ static const struct {
     {"ttl=1-5-9", "bad value '1-5-9' for 'ttl' " TTLS},
     {"ttl=1- 5", "bad value '1- 5' for 'ttl' " TTLS},
     {"ttl=+1-5", "bad value '+1-5' for 'ttl' " TTLS},
+    {"flow=", "bad value '' for 'flow' " FLOWS},
+    {"flow=00010203", "bad value '00010203' for 'flow' " FLOWS},
+    {"flow=000102030405060708090a0b0c0d0e0g",
+     "bad value '000102030405060708090a0b0c0d0e0g' for 'flow' " FLOWS},
     {"ttl=a-b", "bad value 'a-b' for 'ttl' " TTLS},
     {"probe=v1,probe=v1", "'probe' is given twice (allowed: once)"},
     {"probe=v1,key=weight16,probe=v0", "'probe' is given twice (allowed: once)"},

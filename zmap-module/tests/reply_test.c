@@ -770,6 +770,7 @@ static void test_other_secret(void)
 	size_t length = good_synack(packet);
 
 	hash.secret.k0 ^= 1;
+	hash.flow.k0 ^= 1;
 	order.order = permutation(other_key);
 	CHECK(parse_in(&hash, packet, length, &reply) != REPLY_ACCEPTED);
 	CHECK(!is_indexed() ||

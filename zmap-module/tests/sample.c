@@ -33,6 +33,7 @@ struct scan sample_direct_scan(void)
 	return (struct scan){
 	    .args = {.probe = PROBE_V1},
 	    .secret = sample_secret(),
+	    .flow = sample_secret(),
 	    .family = IP_FAMILY_4,
 	    .ttls = {64, 64},
 	    .port = SAMPLE_TARGET_PORT,

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "../wire/index_set.h"
+#include "../wire/quote.h"
 #include "check.h"
 #include "sample.h"
 
@@ -221,11 +222,15 @@ static void test_trace_probes(enum ip_family family)
 				memcpy(first, packet, sizeof first);
 				first_label = label;
 			}
-			/* Of a scan it is 64240 and, with hop limit 64, 64800. */
+			/*
+			 * Of a scan it is 64240 and, with hop limit 64, 64800. Of the
+			 * kinds of trace, v0 with a canary is number 4.
+			 */
 			window = load_u32(packet + ip_bytes + 12) & 0xffff;
 			if (family == IP_FAMILY_6) {
 				CHECK_EQ("label", label, first_label);
-				CHECK_EQ("window", window, 64800 - 64 + 3 + step);
+				CHECK_EQ("window", window,
+					 64800 - 64 + 4 * 64 + 3 + step);
 			} else {
 				CHECK_EQ("label", label, (first_label + step) % 65536);
 				CHECK_EQ("window", window, 64240);
@@ -239,6 +244,52 @@ static void test_trace_probes(enum ip_family family)
 		 scan_make_syn(&scan, (uint8_t[SYN_MAX_BYTES]){0}, SOURCE_4,
 			       INDEX_BASE + RECORDS * 11),
 		 0);
+}
+
+/*
+ * Traces of one flow send all their probes to a target from one port and with one IPv6
+ * flow label. Nothing that one sent is the other's, even with another sequence number.
+ */
+static void test_shared_flow(enum ip_family family)
+{
+#define FLOW "flow=000102030405060708090a0B0c0d0e0f"
+	struct scan v1 = opened_by(METHOD_TRACE, "probe=v1,ttl=1-64," FLOW, family);
+	struct scan kinds[] = {
+	    opened_by(METHOD_TRACE, "probe=plain,ttl=1-64," FLOW, family),
+	    opened_by(METHOD_TRACE, "probe=v0,ttl=1-64," FLOW, family),
+	    opened_by(METHOD_TRACE, "probe=plain,canary=on,ttl=1-64," FLOW, family),
+	};
+	struct scan alone = opened_by(METHOD_TRACE, "probe=v1,ttl=1-64", family);
+	unsigned same = 0;
+
+	for (uint32_t index = 0; index < RECORDS * 64; index++) {
+		struct target target = scan_target_at(&v1, index);
+		struct probe_state sent = scan_probe_state(&v1, &target);
+
+		same += scan_probe_state(&alone, &target).source_port == sent.source_port;
+		for (int i = 0; i < 3; i++) {
+			struct probe_state other = scan_probe_state(&kinds[i], &target);
+			struct quote quote = {
+			    .destination = target.address,
+			    .label = other.label,
+			    .our_port = other.source_port,
+			    .port = target.port,
+			    .seq = other.seq,
+			    .has_window = true,
+			    .window =
+				syn_window_ipv6(scan_probe_mark(&kinds[i], &target)),
+			};
+			struct target found;
+
+			CHECK_EQ("source port", other.source_port, sent.source_port);
+			if (family == IP_FAMILY_6)
+				CHECK_EQ("flow label", other.label, sent.label);
+			CHECK(other.seq != sent.seq);
+			CHECK(quote_recognise(&kinds[i], &quote, &found));
+			CHECK(!quote_recognise(&v1, &quote, &found));
+		}
+	}
+	CHECK(same < RECORDS); /* by chance, 64 for each of the targets that have it */
 }
 
 static void test_trace_refused(void)
@@ -264,6 +315,8 @@ static void test_trace_refused(void)
 	CHECK_TEXT(error, "a trace needs targets=FILE, made by mpcensus targets build");
 	CHECK(scan_open(&scan, METHOD_SYNSCAN, "ttl=1-24", 443, error) == SCAN_BAD);
 	CHECK_TEXT(error, "ttl= is an argument of mptcp_trace only");
+	CHECK(scan_open(&scan, METHOD_SYNSCAN, FLOW, 443, error) == SCAN_BAD);
+	CHECK_TEXT(error, "flow= is an argument of mptcp_trace only");
 
 	/* A sparse file of 0xaa00001 records: 24 times that is above 2^32 - 2^24. */
 	fwrite(header, 1, sizeof header, file);
@@ -430,6 +483,8 @@ int main(void)
 	test_indexed_probes(IP_FAMILY_6);
 	test_trace_probes(IP_FAMILY_4);
 	test_trace_probes(IP_FAMILY_6);
+	test_shared_flow(IP_FAMILY_4);
+	test_shared_flow(IP_FAMILY_6);
 	test_trace_refused();
 	test_no_such_index();
 	test_direct_probe();

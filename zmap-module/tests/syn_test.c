@@ -16,6 +16,7 @@ static const struct target target_6 = {.address = {.family = IP_FAMILY_6,
 				       .port = 443};
 static const struct syn_values values = {
     .ttl = 0x3b,
+    .mark = 0x3b,
     .source = SOURCE,
     .state = {.seq = 0x01020304, .source_port = 40000, .label = 0xabeef},
     .key = 0x8899aabbccddeeff,
@@ -171,6 +172,7 @@ static struct syn_values random_values(void)
 {
 	return (struct syn_values){
 	    .ttl = (uint8_t)check_random(&seed),
+	    .mark = (uint16_t)check_random(&seed),
 	    .source = (uint32_t)check_random(&seed),
 	    .state = {.seq = (uint32_t)check_random(&seed),
 		      .source_port = (uint16_t)check_random(&seed),

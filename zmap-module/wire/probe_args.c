@@ -91,6 +91,17 @@ static bool set_source(struct slice value, struct probe_args *args)
 	return args->has_source;
 }
 
+static bool set_flow(struct slice value, struct probe_args *args)
+{
+	uint8_t bytes[SIPHASH_KEY_BYTES];
+
+	args->has_flow = value.length == 2 * sizeof bytes &&
+			 hex_decode(value.text, bytes, sizeof bytes);
+	if (args->has_flow)
+		args->flow = siphash_key(bytes);
+	return args->has_flow;
+}
+
 /* One or two digits, from 1 to SYN_LINUX_TTL. */
 static bool read_ttl(struct slice text, uint8_t *ttl)
 {
@@ -133,10 +144,12 @@ static const struct argument {
     {"targets", "a path without commas", set_targets},
     {"source", "an IPv6 address", set_source},
     {"ttl", "FIRST-LAST, both from 1 to 64", set_ttls},
+    {"flow", "32 hex digits", set_flow},
 };
 
 #define ALLOWED_NAMES                                                                    \
-	"(allowed: probe, key, options, canary, targets, source, ttl, or help alone)"
+	"(allowed: probe, key, options, canary, targets, source, ttl, flow, or help "    \
+	"alone)"
 #define ARGUMENT_COUNT (sizeof arguments / sizeof arguments[0])
 
 static const struct argument *find_argument(struct slice name)

@@ -6,6 +6,7 @@
 
 #include "address.h"
 #include "keys.h"
+#include "siphash.h"
 #include "syn.h"
 
 /* Lines of at most 80 characters, as ZMap's --help wants them. */
@@ -26,6 +27,9 @@
 	"  source=ADDRESS       our IPv6 address, for IPv6 targets\n"                    \
 	"  ttl=FIRST-LAST       mptcp_trace only: probe each target once with each of\n" \
 	"                       these TTLs, from 1 to 64 (default 1-24)\n"               \
+	"  flow=HEX32           mptcp_trace only: draw source ports and flow labels\n"   \
+	"                       from this secret, so that traces of several kinds of\n"  \
+	"                       probe take the same paths (default random)\n"            \
 	"  help                 instead of a scan: print this list\n"
 
 /* What ZMap's --help says of the two modules. */
@@ -64,6 +68,8 @@ struct probe_args {
 	bool has_source;
 	struct ip_address source;
 	struct ttl_range ttls; /* 0-0 if not given */
+	bool has_flow;
+	struct siphash_key flow;
 };
 
 enum probe_args_status { PROBE_ARGS_OK, PROBE_ARGS_HELP_ASKED, PROBE_ARGS_BAD };

@@ -35,13 +35,13 @@ struct probe_state probe_state_direct(const struct siphash_key *secret,
 
 struct probe_state probe_state_indexed(const struct siphash_key *secret,
 				       const struct permutation *order,
-				       const struct target *target, uint8_t ttl)
+				       const struct target *target, uint16_t mark)
 {
 	uint64_t hash = target_hash(secret, 'S', 0, target);
 	uint32_t label = (uint32_t)(hash >> 15);
 
 	if (target->address.family == IP_FAMILY_4)
-		label += ttl;
+		label += mark;
 	return (struct probe_state){
 	    .seq = permutation_apply(order, target->index),
 	    .source_port = source_port(hash),

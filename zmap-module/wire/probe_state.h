@@ -15,9 +15,11 @@
  * A trace must know which of a target's probes is quoted where a box has rewritten the
  * sequence number, and yet send all of them along one path: what routers balance load by
  * is the same at every TTL (Augustin et al., "Avoiding traceroute anomalies with Paris
- * traceroute", IMC 2006). To the identification of an indexed IPv4 probe its TTL is
- * therefore added, modulo 2^16. Routers balance by the flow label, too (RFC 6438): an IPv6
- * probe has its TTL in the TCP window (syn.h), which ICMPv6 quotes as well.
+ * traceroute", IMC 2006). To the identification of an indexed IPv4 probe its mark is
+ * therefore added, modulo 2^16: its TTL, and in a trace 64 times the number of its kind.
+ * Routers balance by the flow label, too (RFC 6438): an IPv6 probe has its mark in the TCP
+ * window (syn.h), which ICMPv6 quotes as well. Traces that are to be compared share the
+ * secret of this hash (flow=), and so each target's flow.
  *
  * The sequence number of an indexed probe is the keyed permutation of the index instead
  * (permutation.h), so that a reply leads to its target. A forger who does not see the
@@ -58,7 +60,7 @@ struct probe_state probe_state_direct(const struct siphash_key *secret,
 				      const struct target *target);
 struct probe_state probe_state_indexed(const struct siphash_key *secret,
 				       const struct permutation *order,
-				       const struct target *target, uint8_t ttl);
+				       const struct target *target, uint16_t mark);
 
 /* The part of a label that a probe carries. */
 static inline uint32_t label_mask(enum ip_family family)

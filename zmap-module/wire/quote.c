@@ -27,13 +27,13 @@ static bool by_sequence_number(const struct scan *scan, const struct quote *quot
 
 /* How far a quote is behind the first probe of its target; any other number if it is none. */
 static uint32_t ttls_behind(const struct scan *scan, const struct quote *quote,
-			    const struct probe_state *first)
+			    const struct target *target, const struct probe_state *first)
 {
 	if (scan->family == IP_FAMILY_4)
 		return (quote->label - first->label) & label_mask(IP_FAMILY_4);
 	if (!quote->has_window || !same_label(scan, quote->label, first->label))
 		return UINT32_MAX;
-	return (uint16_t)(quote->window - syn_window_ipv6(scan->ttls.first));
+	return (uint16_t)(quote->window - syn_window_ipv6(scan_probe_mark(scan, target)));
 }
 
 /* Rule (c). */
@@ -48,7 +48,7 @@ static bool by_destination(const struct scan *scan, const struct quote *quote,
 		return false;
 	*target = scan_target_at(scan, record * ttls);
 	first = scan_probe_state(scan, target);
-	behind = ttls_behind(scan, quote, &first);
+	behind = ttls_behind(scan, quote, target, &first);
 	if (quote->our_port != first.source_port || behind >= ttls)
 		return false;
 	target->index += behind;

@@ -69,6 +69,19 @@ static bool open_targets(struct scan *scan, char error[SCAN_ERROR_BYTES])
 	return true;
 }
 
+static bool settle_flow(struct scan *scan, char error[SCAN_ERROR_BYTES])
+{
+	bool given = scan->args.has_flow;
+
+	scan->flow = given ? scan->args.flow : scan->secret;
+	if (given && !scan_is_trace(scan)) {
+		error_line(error, SCAN_ERROR_BYTES,
+			   "flow= is an argument of mptcp_trace only");
+		return false;
+	}
+	return true;
+}
+
 static bool settle_ttls(struct scan *scan, char error[SCAN_ERROR_BYTES])
 {
 	bool given = scan->args.ttls.last != 0;
@@ -124,6 +137,8 @@ enum scan_status scan_open(struct scan *scan, enum scan_method method,
 		error_line(error, SCAN_ERROR_BYTES, "the kernel gave no random bytes");
 		return SCAN_BAD;
 	}
+	if (!settle_flow(scan, error))
+		return SCAN_BAD;
 	scan->port = target_port;
 	scan->syn = syn_template(&(struct syn_shape){
 	    .family = scan->family,
@@ -243,6 +258,7 @@ size_t scan_make_probe(const struct scan *scan, uint8_t *packet, uint32_t source
 {
 	struct syn_values values = {
 	    .ttl = scan_probe_ttl(scan, target),
+	    .mark = scan_probe_mark(scan, target),
 	    .source = source,
 	    .state = scan_probe_state(scan, target),
 	    .key = scan_sent_key(scan, target),
@@ -267,11 +283,32 @@ uint8_t scan_probe_ttl(const struct scan *scan, const struct target *target)
 	return (uint8_t)(scan->ttls.first + target->index % ttl_count(scan->ttls));
 }
 
+/*
+ * Traces of one flow differ in their kind of probe. A late quote of another trace's must
+ * not pass for a probe of this one whose sequence number and options were rewritten.
+ */
+static uint16_t first_mark(const struct scan *scan)
+{
+	static const uint8_t numbers[] = {
+	    [PROBE_V1] = 0,
+	    [PROBE_V0] = 1,
+	    [PROBE_PLAIN] = 2,
+	};
+	unsigned kind = numbers[scan->args.probe] + (scan->args.canary ? 3u : 0u);
+
+	return (uint16_t)(scan_is_trace(scan) ? kind * SYN_LINUX_TTL : 0);
+}
+
+uint16_t scan_probe_mark(const struct scan *scan, const struct target *target)
+{
+	return (uint16_t)(first_mark(scan) + scan_probe_ttl(scan, target));
+}
+
 struct probe_state scan_probe_state(const struct scan *scan, const struct target *target)
 {
 	if (is_indexed(scan))
-		return probe_state_indexed(&scan->secret, &scan->order, target,
-					   scan_probe_ttl(scan, target));
+		return probe_state_indexed(&scan->flow, &scan->order, target,
+					   scan_probe_mark(scan, target));
 	return probe_state_direct(&scan->secret, target);
 }
 

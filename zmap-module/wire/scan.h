@@ -30,6 +30,7 @@ struct scan {
 	enum scan_method method;
 	struct probe_args args;
 	struct siphash_key secret;
+	struct siphash_key flow;    /* of source ports and labels: the secret, or flow= */
 	struct permutation order;   /* of the indices, indexed scans */
 	struct target_file targets; /* count 0: a direct scan */
 	struct ttl_range ttls;
@@ -92,6 +93,7 @@ uint8_t scan_probe_ttl(const struct scan *scan, const struct target *target);
 size_t scan_make_probe(const struct scan *scan, uint8_t *packet, uint32_t source,
 		       const struct target *target);
 struct probe_state scan_probe_state(const struct scan *scan, const struct target *target);
+uint16_t scan_probe_mark(const struct scan *scan, const struct target *target);
 uint64_t scan_sent_key(const struct scan *scan, const struct target *target); /* or 0 */
 bool scan_sends_canary(const struct scan *scan);
 uint32_t scan_sent_canary(const struct scan *scan, const struct target *target);

@@ -226,7 +226,7 @@ static void make_ipv6(const struct syn_template *syn, uint8_t *packet,
 		      struct ip_address target, const struct syn_values *values)
 {
 	uint32_t label = values->state.label & label_mask(IP_FAMILY_6);
-	uint16_t window = syn_window_ipv6(values->ttl);
+	uint16_t window = syn_window_ipv6(values->mark);
 	uint32_t sum = add_u64(add_u64(syn->tcp_sum, target.high), target.low);
 
 	store_u32(packet + AT_IPV6_FLOW_LABEL, IPV6_VERSION_WORD | label);

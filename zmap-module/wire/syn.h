@@ -20,12 +20,12 @@
 
 /*
  * The window of an IPv6 probe: a Linux client's, as many MSS of 1440 bytes as 65535 bytes
- * hold, less what its hop limit is less than a Linux client's.
+ * hold, changed by what its mark (probe_state.h) differs from that client's hop limit.
  */
 #define SYN_LINUX_WINDOW_IPV6 64800
-static inline uint16_t syn_window_ipv6(uint8_t hop_limit)
+static inline uint16_t syn_window_ipv6(uint16_t mark)
 {
-	return (uint16_t)(SYN_LINUX_WINDOW_IPV6 - SYN_LINUX_TTL + hop_limit);
+	return (uint16_t)(SYN_LINUX_WINDOW_IPV6 - SYN_LINUX_TTL + mark);
 }
 
 enum probe_kind {
@@ -61,6 +61,7 @@ struct syn_template {
 /* What differs from probe to probe, beside the target. */
 struct syn_values {
 	uint8_t ttl;     /* IPv6: hop limit */
+	uint16_t mark;   /* IPv6: for the window */
 	uint32_t source; /* IPv4 */
 	struct probe_state state;
 	uint64_t key;

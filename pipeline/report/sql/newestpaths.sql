@@ -1,6 +1,6 @@
 -- The newest path to each target, as far as it is of a trace with MP_CAPABLE.
 CREATE OR REPLACE TEMP VIEW newest_paths AS
-SELECT date, family, port, probe, target, finding, reached, answer_ttl, control_ttl, after_hop, by_hop,
+SELECT date, family, port, probe, target, finding, reached, answer_ttl, answer_mptcp, control_ttl, after_hop, by_hop,
        after_responder, by_responder, changes, nat, seq_rewritten
 FROM paths
 WHERE probe IN ('v0', 'v1')
@@ -11,14 +11,15 @@ QUALIFY row_number() OVER (PARTITION BY date, family, port, probe, target ORDER 
 CREATE OR REPLACE TEMP VIEW boxes AS
 SELECT date, family, port, probe, target, kind, after_responder, by_responder,
        after_hop::INTEGER AS after_hop, by_hop::INTEGER AS by_hop, -- differences may be negative
-       -- How far the host is: the plain probe tells, for the other one may have been answered on the way.
-       coalesce(control_ttl, if(finding = 'answered-nearer', NULL, answer_ttl))::INTEGER AS distance
+       -- How far the host is: the plain probe tells, for the other one may have been answered on the way, also by
+       -- the ICMP error of a router.
+       coalesce(control_ttl, if(reached AND finding <> 'answered-nearer', answer_ttl, NULL))::INTEGER AS distance
 FROM (
     SELECT * EXCLUDE (changes, nat, seq_rewritten), finding AS kind
     FROM newest_paths
     WHERE finding IN ('answered-nearer', 'removed', 'changed', 'dropped')
     UNION ALL BY NAME
-    SELECT date, family, port, probe, target, finding, answer_ttl, control_ttl, kind, min(by_hop) AS by_hop
+    SELECT date, family, port, probe, target, finding, reached, answer_ttl, control_ttl, kind, min(by_hop) AS by_hop
     FROM (
         SELECT * EXCLUDE (by_hop),
                split_part(change, ':', 1) AS field,
