@@ -63,95 +63,158 @@ func campaignState(t *testing.T, dir string) *campaign.State {
 	return st
 }
 
-// runningStep is the step that runs, or nil.
-func runningStep(st *campaign.State) *campaign.StepState {
+// runningStep is the step that runs, and its place among all; nil if none does.
+func runningStep(st *campaign.State) (*campaign.StepState, int) {
 	for i := range st.Steps {
 		if st.Steps[i].Progress == campaign.Running {
-			return &st.Steps[i]
+			return &st.Steps[i], i
 		}
 	}
-	return nil
+	return nil, -1
 }
 
-// moments are times at which a campaign is killed, in the order in which they come.
+// moments are times at which a campaign is killed, in the order in which they come: when a condition has become
+// true, and so long after. On a machine with much else to do, a moment can pass unseen: each condition stays
+// true in later steps.
 var moments = []struct {
 	name  string
-	come  func(*campaign.State) bool
+	come  func(dir string, st *campaign.State) bool
 	delay time.Duration
 }{
-	{"in a scan", func(st *campaign.State) bool { return isRunning(st, campaign.StageScan) }, 700 * time.Millisecond},
-	{"between scans", func(st *campaign.State) bool { return st.Steps[0].Progress == campaign.Done }, 0},
-	{"in an ingest", func(st *campaign.State) bool {
-		s := runningStep(st)
-		return s != nil && s.ScanID != "" && st.Steps[0].Progress == campaign.Done
+	{"in a scan", reached(0), 700 * time.Millisecond},
+	{"between scans", func(_ string, st *campaign.State) bool { return st.Steps[0].Progress == campaign.Done }, 0},
+	{"in an ingest", func(_ string, st *campaign.State) bool {
+		s, i := runningStep(st)
+		return i > 0 && (s.ScanID != "" || i > 3)
 	}, 0},
-	{"in the second shard", func(st *campaign.State) bool {
-		s := runningStep(st)
-		return s != nil && s.Stage == campaign.StageScan && s.Shard == 1
-	}, 1500 * time.Millisecond},
-	{"in classify", func(st *campaign.State) bool { return isRunning(st, campaign.StageClassify) }, 300 * time.Millisecond},
-	{"in trace", func(st *campaign.State) bool { return isRunning(st, campaign.StageTrace) }, 2 * time.Second},
-	{"at the end of trace", func(st *campaign.State) bool { return isRunning(st, campaign.StageTrace) }, 4500 * time.Millisecond},
-	{"in verify", func(st *campaign.State) bool { return isRunning(st, campaign.StageVerify) }, 3 * time.Second},
-	{"in conclude", func(st *campaign.State) bool { return isRunning(st, campaign.StageConclude) }, 500 * time.Millisecond},
-	{"in report", func(st *campaign.State) bool { return isRunning(st, campaign.StageReport) }, 50 * time.Millisecond},
+	{"in the second shard", reached(2), 700 * time.Millisecond},
+	{"in classify", reached(4), 200 * time.Millisecond},
+	{"in trace", reached(5), 1500 * time.Millisecond},
+	{"when the trace is in the dataset", listed(5, dataset.TracesTable), 0},
+	{"in verify", reached(6), 2 * time.Second},
+	{"when the verification is in the dataset", listed(6, dataset.VerificationsTable), 0},
+	{"in conclude", reached(7), 50 * time.Millisecond},
+	{"in report", reached(8), 20 * time.Millisecond},
 }
 
-func isRunning(st *campaign.State, stage campaign.Stage) bool {
-	s := runningStep(st)
-	return s != nil && s.Stage == stage
+// reached: this step or a later one is running.
+func reached(step int) func(string, *campaign.State) bool {
+	return func(_ string, st *campaign.State) bool {
+		_, running := runningStep(st)
+		return running >= step
+	}
+}
+
+// listed: this step is running and has added to the table, or a later one is running.
+func listed(step int, table string) func(string, *campaign.State) bool {
+	return func(dir string, st *campaign.State) bool {
+		_, running := runningStep(st)
+		files, _ := filepath.Glob(filepath.Join(dir, "census", table, "*/*/*/*/*.parquet"))
+		return running > step || running == step && files != nil
+	}
+}
+
+// process is a campaign that is running.
+type process struct {
+	*exec.Cmd
+	stderr bytes.Buffer
+	ended  chan struct{}
+}
+
+func startCampaign(t *testing.T, l lab, file string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(mpcensus, l.inside(mpcensus, "run", file)...), ended: make(chan struct{})}
+	p.Stderr = &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		p.Wait()
+	}()
+	t.Cleanup(p.kill)
+	return p
+}
+
+// kill does nothing to a process that has ended.
+func (p *process) kill() {
+	p.Process.Kill()
+	<-p.ended
+}
+
+// endsWithin says whether the process ends by itself in this time.
+func (p *process) endsWithin(d time.Duration) bool {
+	select {
+	case <-p.ended:
+		return true
+	case <-time.After(d):
+		return false
+	}
 }
 
 // TestCampaignKilled kills a campaign in each of its stages, and goes on each time. What comes of it is what
-// comes of one that nobody disturbed.
+// comes of one that nobody disturbed, in a lab of the same hosts.
 func TestCampaignKilled(t *testing.T) {
-	l := labUp(t)
-	calm, calmFile := writeCampaign(t, l)
-	mustRun(t, mpcensus, l.inside(mpcensus, "run", calmFile)...)
+	calmLab, l := labUp(t), labUp(t)
+	calmDir, calmFile := writeCampaign(t, calmLab)
+	calm := startCampaign(t, calmLab, calmFile)
 
 	dir, file := writeCampaign(t, l)
+	census := filepath.Join(dir, "census")
+	died := map[campaign.Stage]bool{}
 	for _, moment := range moments {
 		killed := startCampaign(t, l, file)
-		for {
-			if st := campaignState(t, dir); st != nil && moment.come(st) {
+		for st := campaignState(t, dir); st == nil || !moment.come(dir, st); st = campaignState(t, dir) {
+			if killed.endsWithin(time.Millisecond) {
 				break
 			}
-			if !running(fmt.Sprint(killed.Process.Pid)) {
-				killed.Wait()
-				t.Fatalf("%s: the campaign ended before: %s", moment.name, killed.Stderr)
-			}
-			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(moment.delay)
+		ended := killed.endsWithin(moment.delay)
 		children := strings.Fields(run(t, "pgrep", "-P", fmt.Sprint(killed.Process.Pid)).stdout)
-		if err := killed.Process.Kill(); err != nil {
-			t.Fatal(err)
+		killed.kill()
+		st := campaignState(t, dir)
+		if ended {
+			if !st.Finished() {
+				t.Fatalf("%s: the campaign ended before: %s", moment.name, &killed.stderr)
+			}
+			t.Logf("%s: the campaign was over before", moment.name)
+			break
 		}
-		killed.Wait()
 		step := "no step"
-		if s := runningStep(campaignState(t, dir)); s != nil {
-			step = s.Name()
+		if s, _ := runningStep(st); s != nil {
+			step, died[s.Stage] = s.Name(), true
 		}
 		t.Logf("killed %s: %s", moment.name, step)
 		for _, child := range children {
-			for deadline := time.Now().Add(5 * time.Second); running(child); time.Sleep(10 * time.Millisecond) {
+			for deadline := time.Now().Add(10 * time.Second); running(child); time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatalf("killed %s: process %s goes on", moment.name, child)
 				}
 			}
 		}
-		if _, err := os.Stat(filepath.Join(dir, "census", "scans")); err == nil {
-			checkClean(t, filepath.Join(dir, "census"))
+		if _, err := os.Stat(filepath.Join(census, dataset.ScansTable)); err == nil {
+			checkClean(t, census)
 		}
 	}
-	out := mustRun(t, mpcensus, l.inside(mpcensus, "run", file)...)
-	if !strings.Contains(out, "campaign small: 9 steps done") {
-		t.Errorf("the last run printed %q", out)
+	for _, stage := range []campaign.Stage{campaign.StageScan, campaign.StageTrace, campaign.StageVerify} {
+		if !died[stage] {
+			t.Errorf("it was not killed in %s", stage)
+		}
 	}
-	checkClean(t, filepath.Join(dir, "census"))
-	sameCampaigns(t, filepath.Join(calm, "census"), filepath.Join(dir, "census"))
+	if r := run(t, mpcensus, l.inside(mpcensus, "run", file)...); r.code != 0 {
+		t.Fatalf("the last run: %s", r.stderr)
+	}
+	if st := campaignState(t, dir); !st.Finished() || len(st.Steps) != 9 {
+		t.Errorf("%d steps, finished %t", len(st.Steps), st.Finished())
+	}
+	checkClean(t, census)
+	if <-calm.ended; !calm.ProcessState.Success() {
+		t.Fatalf("the undisturbed one: %s", &calm.stderr)
+	}
+	sameCampaigns(t, filepath.Join(calmDir, "census"), census)
+	asForecast(t, filepath.Join(calmDir, "census"))
 	for _, folder := range []string{"unfinished/*", "unfinished/*/*", filepath.Join(dataset.CampaignsFolder, "small", "spool", "*")} {
-		if left, _ := filepath.Glob(filepath.Join(dir, "census", folder)); left != nil {
+		if left, _ := filepath.Glob(filepath.Join(census, folder)); left != nil {
 			t.Errorf("left: %q", left)
 		}
 	}
@@ -161,22 +224,6 @@ func TestCampaignKilled(t *testing.T) {
 	if out := mustRun(t, mpcensus, l.inside(mpcensus, "run", file)...); !strings.Contains(out, "is done already") {
 		t.Errorf("once more: %q", out)
 	}
-}
-
-func startCampaign(t *testing.T, l lab, file string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(mpcensus, l.inside(mpcensus, "run", file)...)
-	cmd.Stderr = new(bytes.Buffer)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			cmd.Process.Kill()
-			cmd.Wait()
-		}
-	})
-	return cmd
 }
 
 // stable is what two campaigns over the same hosts have in common: all but times, ids, durations and what follows
@@ -211,31 +258,35 @@ func sameCampaigns(t *testing.T, calm, disturbed string) {
 	}
 }
 
+// asForecast: what was sent is what TestCampaignDryRun finds in the dry run.
+func asForecast(t *testing.T, census string) {
+	t.Helper()
+	printed := mustRun(t, mpcensus, "query", "--dataset", census, "--format", "csv", `SELECT (SELECT sum(probes_sent) FROM scans),
+		(SELECT sum(probes_sent) FROM traces) / (SELECT max(targets) FROM traces),
+		(SELECT sum(rows) FROM verifications) / (SELECT max(targets) FROM verifications)`)
+	if _, sent, _ := strings.Cut(strings.TrimSpace(printed), "\n"); sent != "520,10.0,2.0" {
+		t.Errorf("packets of scans, packets of traces a host, connections a host: %s", sent)
+	}
+}
+
 // TestCampaignLocked: of two runs at once, one is refused, and told who holds the dataset; Ctrl-C ends the other
 // with a word on how to go on.
 func TestCampaignLocked(t *testing.T) {
 	l := labUp(t)
 	dir, file := writeCampaign(t, l)
-	first := exec.Command(mpcensus, l.inside(mpcensus, "run", file)...)
-	var stderr strings.Builder
-	first.Stderr = &stderr
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		first.Process.Kill()
-		first.Wait()
-	}()
-	for st := campaignState(t, dir); st == nil || !isRunning(st, campaign.StageScan); st = campaignState(t, dir) {
-		time.Sleep(10 * time.Millisecond)
+	first := startCampaign(t, l, file)
+	for st := campaignState(t, dir); st == nil || !reached(0)(dir, st); st = campaignState(t, dir) {
+		if first.endsWithin(10 * time.Millisecond) {
+			t.Fatalf("it ended before it scanned: %s", &first.stderr)
+		}
 	}
 	oneLineOf(t, run(t, mpcensus, l.inside(mpcensus, "run", file)...), 1, fmt.Sprintf("campaign small, process %d on ", first.Process.Pid))
 	time.Sleep(500 * time.Millisecond)
 	if err := first.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	first.Wait()
-	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+	<-first.ended
+	lines := strings.Split(strings.TrimSpace(first.stderr.String()), "\n")
 	if last := lines[len(lines)-1]; first.ProcessState.ExitCode() != 1 || !strings.HasPrefix(last, "mpcensus: scan ipv4 443 plain shard 0 of 2: ") ||
 		!strings.Contains(last, "interrupted") || !strings.HasSuffix(last, "mpcensus run "+file+" goes on there") {
 		t.Errorf("exit code %d, last line %q", first.ProcessState.ExitCode(), last)

@@ -173,7 +173,11 @@ func (t *runTools) run(ctx context.Context, app *cli.App, step *campaign.Step) (
 	app.Writer = io.MultiWriter(t.log, &printed)
 	outcome, err := outcomeOf(app.RunContext(ctx, append([]string{app.Name}, step.Arguments...)))
 	if step.Stage != campaign.StageEnrich && step.Stage != campaign.StageClassify && step.Stage != campaign.StageConclude {
-		outcome.Result, _, _ = strings.Cut(printed.String(), "\n") // of tables it would say nothing
+		lines := strings.Split(strings.TrimSpace(printed.String()), "\n") // of tables they would say nothing
+		outcome.Result = lines[0]
+		if step.Stage == campaign.StageTrace {
+			outcome.Result = lines[len(lines)-1] // the first is on its control
+		}
 	}
 	return outcome, err
 }

@@ -65,6 +65,9 @@ func printForecasts(w io.Writer, described *campaign.Campaign, state *campaign.S
 			followUps[s.Stage] = f.PerHost
 		case f.Takes > 0:
 			sends, takes = fmt.Sprintf("%d packets", f.Packets), f.Takes.String()
+			if described.Shards > 1 {
+				sends = "about " + sends
+			}
 			total.Packets += f.Packets
 			total.Takes += f.Takes
 		}

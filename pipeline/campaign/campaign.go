@@ -25,6 +25,7 @@
 package campaign
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -89,18 +90,20 @@ type Verify struct {
 	Rounds         uint64            `json:"rounds"`
 	Rate           uint64            `json:"rate,omitempty"`
 	Connections    uint64            `json:"connections,omitempty"`
-	ConnectTimeout uint64            `json:"connect_timeout,omitempty"` // seconds
-	Timeout        uint64            `json:"timeout,omitempty"`         // seconds
-	MaxResponse    uint64            `json:"max_response,omitempty"`    // bytes
+	ConnectTimeout uint64            `json:"connect_timeout"`        // seconds
+	Timeout        uint64            `json:"timeout"`                // seconds
+	MaxResponse    uint64            `json:"max_response,omitempty"` // bytes
 }
 
 // What the schema calls defaults.
 const (
-	defaultRate     = 1000
-	defaultCooldown = 8
-	defaultShards   = 1
-	defaultTTL      = "1-24"
-	defaultRounds   = 3
+	defaultRate           = 1000
+	defaultCooldown       = 8
+	defaultShards         = 1
+	defaultTTL            = "1-24"
+	defaultRounds         = 3
+	defaultConnectTimeout = 6
+	defaultTimeout        = 15
 )
 
 // DefaultBlocklist is what a campaign's file calls the blocklist that is built in.
@@ -162,6 +165,12 @@ func (c *Campaign) fillIn() {
 	if v := c.Verify; v != nil {
 		if v.Rounds == 0 {
 			v.Rounds = defaultRounds
+		}
+		if v.ConnectTimeout == 0 {
+			v.ConnectTimeout = defaultConnectTimeout
+		}
+		if v.Timeout == 0 {
+			v.Timeout = defaultTimeout
 		}
 		if v.Protocols == nil {
 			v.Protocols = c.usualProtocols()
@@ -268,6 +277,9 @@ func (d *document) checkVerify(c *Campaign) error {
 			at := []string{"verify", "protocols", strconv.Itoa(int(port))}
 			return d.errorf(at, "%s: port %d is not among the ports", placeOf(at), port)
 		}
+	}
+	if connect, all := cmp.Or(v.ConnectTimeout, defaultConnectTimeout), cmp.Or(v.Timeout, defaultTimeout); all < connect {
+		return d.errorf([]string{"verify"}, "verify: a connection has %d seconds, of which %d to be established: timeout is no less than connect_timeout", all, connect)
 	}
 	if v.Protocols == nil && len(c.usualProtocols()) == 0 {
 		return d.errorf([]string{"verify"}, "verify: neither 80 nor 443 is among the ports: name protocols, such as {8080: http}")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 )
@@ -36,12 +35,17 @@ func (c *Campaign) changesSince(st *State) ([]string, error) {
 		slices.Sort(changes)
 		return changes, nil
 	}
+	return c.changedInputs(st)
+}
+
+// changedInputs says which of the files that the campaign reads are not what they were when it began.
+func (c *Campaign) changedInputs(st *State) (changes []string, err error) {
 	inputs, err := c.digests()
 	if err != nil {
 		return nil, err
 	}
-	for i, input := range inputs {
-		if !reflect.DeepEqual(input, st.Inputs[i]) {
+	for _, input := range inputs {
+		if !slices.Contains(st.Inputs, input) {
 			changes = append(changes, "the content of "+input.Path)
 		}
 	}

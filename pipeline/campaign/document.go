@@ -9,12 +9,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // maxFile bounds a campaign's file. A hitlist is a file of its own.
 const maxFile = 1 << 20
+
+// What no campaign has is refused before each of its values gets a name as long as its way from the top.
+const (
+	maxDepth = 8 // targets.ipv4.addresses[0] has 4
+	maxKey   = 64
+)
 
 // document is a YAML file as JSON knows it, with the line of every value.
 type document struct {
@@ -96,6 +103,9 @@ func parseDocument(name string, text []byte) (*document, error) {
 
 // convert turns a node into what encoding/json would make of it, and notes its lines.
 func (d *document) convert(node *yaml.Node, path []string) (any, error) {
+	if len(path) > maxDepth {
+		return nil, d.lineError(node.Line, "values within values within values: a campaign has no such depth")
+	}
 	if place := placeOf(path); d.lines[place] == 0 {
 		d.lines[place] = node.Line
 	}
@@ -103,10 +113,11 @@ func (d *document) convert(node *yaml.Node, path []string) (any, error) {
 	case yaml.MappingNode:
 		mapping := map[string]any{}
 		for i := 0; i < len(node.Content); i += 2 {
-			key, inner := node.Content[i], append(path[:len(path):len(path)], node.Content[i].Value)
-			if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
-				return nil, d.lineError(key.Line, "a key is a word")
+			key := node.Content[i]
+			if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" || len(key.Value) > maxKey || strings.ContainsFunc(key.Value, unicode.IsControl) {
+				return nil, d.lineError(key.Line, "a key is a word, of %d bytes at most", maxKey)
 			}
+			inner := append(path[:len(path):len(path)], key.Value)
 			if _, twice := mapping[key.Value]; twice {
 				return nil, d.lineError(key.Line, "%s is there twice, first in line %d", placeOf(inner), d.lines[placeOf(inner)])
 			}

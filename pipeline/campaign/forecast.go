@@ -14,7 +14,7 @@ import (
 
 // Forecast is what a step will send, as far as that can be known before.
 type Forecast struct {
-	Packets uint64
+	Packets uint64        // of a shard: about, as ZMap deals out targets at random; all shards together send exactly what they say
 	Takes   time.Duration // of sending and waiting; 0 if nothing is sent
 	// PerHost is what each potential host gets: packets of a trace, connections of a verification.
 	PerHost uint64
@@ -28,6 +28,9 @@ func (c *Campaign) TargetCounts(ctx context.Context, blocklist *targets.Blocklis
 		var err error
 		if counts[family], err = c.targetCount(ctx, family, blocklist, progress); err != nil {
 			return nil, err
+		}
+		if counts[family] == 0 {
+			return nil, fmt.Errorf("targets.%s: no target is left: all that are named are on the blocklist", family)
 		}
 	}
 	return counts, nil
@@ -64,7 +67,12 @@ func (c *Campaign) targetCount(ctx context.Context, family string, blocklist *ta
 			if file.Family.String() != family {
 				return 0, fmt.Errorf("%s: has targets of %s, not of %s", t.Hitlist, file.Family, family)
 			}
-			return file.Count, nil
+			blocked, which, err := file.Blocked(blocklist)
+			if err == nil && blocked > 0 {
+				err = fmt.Errorf("%s: %d of %d targets are on the blocklist, the first is %s: build the file with this blocklist (mpcensus targets build --blocklist)",
+					t.Hitlist, blocked, file.Count, which)
+			}
+			return file.Count, err
 		}
 		text, err := os.Open(t.Hitlist)
 		if err != nil {
@@ -91,7 +99,6 @@ func (c *Campaign) Forecasts(steps []StepState, counts map[string]uint64) []Fore
 		f := &forecasts[i]
 		switch s.Stage {
 		case StageScan:
-			// Shards are about equal: ZMap deals out a permutation of more numbers than there are targets.
 			f.Packets = counts[s.Family] / c.Shards
 			if s.Shard < counts[s.Family]%c.Shards {
 				f.Packets++

@@ -14,8 +14,9 @@ import (
 	"github.com/mpcensus/mpcensus/pipeline/dataset"
 )
 
-// lockName is in the folder of all campaigns of a dataset: two at once would follow up each other's scans.
-const lockName = "lock"
+// lockName is in the folder of all campaigns of a dataset, whose names do not begin with a dot: two at once would
+// follow up each other's scans.
+const lockName = ".lock"
 
 // maxLock bounds what is read of who holds a lock.
 const maxLock = 1 << 10

@@ -71,3 +71,18 @@ func TestLock(t *testing.T) {
 	}
 	release()
 }
+
+// A campaign's folder and the lock are in one folder: no name of the one is that of the other.
+func TestCampaignNamedLock(t *testing.T) {
+	for _, name := range []string{"lock", strings.TrimPrefix(lockName, ".")} {
+		w := newWorld(t, strings.Replace(minimal, "test", name, 1)+"probes: [v1]\n")
+		release, err := w.c.Lock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !w.run() {
+			t.Error("died")
+		}
+		release()
+	}
+}

@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,10 @@ func (r *runner) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted before %s", s.Name())
 		}
+		// Steps read their files themselves, days after the campaign began.
+		if changes, err := r.Campaign.changedInputs(r.State); err != nil || changes != nil {
+			return cmp.Or(err, r.changedError(changes))
+		}
 		if err := r.step(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.Name(), err)
 		}
@@ -102,6 +107,10 @@ func (r *runner) step(ctx context.Context, s *StepState) error {
 		}
 		if potential == 0 {
 			return r.end(s, Outcome{Result: "no potential hosts"}, nil)
+		}
+		// What somebody else's dead process left is finished first: it is not this step's work.
+		if err := r.tools.Recover(ctx, &s.Step); err != nil {
+			return err
 		}
 		if s.Listed, err = r.listed(s); err != nil {
 			return err

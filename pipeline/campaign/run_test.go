@@ -70,12 +70,15 @@ func (w *world) Scan(_ context.Context, order ScanOrder) (Outcome, error) {
 
 func (w *world) Ingest(_ context.Context, spool string) (Outcome, error) {
 	w.point() // nothing is in the dataset
-	text, err := os.ReadFile(filepath.Join(spool, "scan.json"))
-	if err != nil {
-		w.t.Fatal(err)
+	scan := filepath.Join(spool, "scan.json")
+	if text, err := os.ReadFile(scan); err == nil {
+		w.write("scans/"+filepath.Base(spool), w.running()+" "+string(text)) // complete or not
+		w.point()                                                            // the dataset has it, and the spool is still there
+		if err := os.Remove(scan); err != nil {
+			w.t.Fatal(err)
+		}
+		w.point() // half of the spool is still there
 	}
-	w.write("scans/"+filepath.Base(spool), w.running()+" "+string(text)) // complete or not
-	w.point()                                                            // the dataset has it, and the spool is still there
 	if err := os.RemoveAll(spool); err != nil {
 		w.t.Fatal(err)
 	}
@@ -386,6 +389,50 @@ func TestChangedInput(t *testing.T) {
 	write("blocked", "192.0.2.0/25\n")
 	if _, err := c.Resume(); err == nil || !strings.Contains(err.Error(), "the content of "+filepath.Join(dir, "blocked")) {
 		t.Errorf("%v: want the file's name", err)
+	}
+}
+
+// A file that changes while the campaign runs ends it before the next step reads it.
+func TestInputChangedMeanwhile(t *testing.T) {
+	blocklist := filepath.Join(t.TempDir(), "blocked")
+	write := func(text string) {
+		if err := os.WriteFile(blocklist, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("192.0.2.0/24\n")
+	w := newWorld(t, strings.Replace(minimal, "default", blocklist, 1)+"shards: 2\nprobes: [v1]\n")
+	st, err := w.c.Begin("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = st.Run(t.Context(), w, "test", func() {
+		if st.Steps[0].Progress == Done {
+			write("192.0.2.0/25\n")
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "the content of "+blocklist) {
+		t.Errorf("%v: want the file's name", err)
+	}
+	if st.Steps[0].Progress != Done || len(w.scanned) != 1 {
+		t.Errorf("first step %s, scans %v", st.Steps[0].Progress, w.scanned)
+	}
+}
+
+// A trace that somebody else's process left unfinished is not taken for the campaign's own.
+func TestForeignFollowUp(t *testing.T) {
+	for die := 1; ; die++ {
+		w := newWorld(t, minimal+"probes: [v1]\ntrace: {}\n")
+		w.write("unfinished/"+dataset.TracesTable, "")
+		w.dieAt = die
+		if w.run() {
+			return
+		}
+		w.dieAt = 0
+		w.run()
+		if n := w.effects()["traces: trace ipv4 443 v1"]; n != 2 {
+			t.Fatalf("killed at %d: %d traces, want somebody else's and the campaign's", die, n)
+		}
 	}
 }
 

@@ -117,10 +117,14 @@ func (c *Campaign) Resume() (*State, error) {
 		return nil, err
 	}
 	if changes != nil {
-		return nil, fmt.Errorf("campaign %s began %s, and has changed since: %s: undo that, or give the campaign a new name",
-			c.Name, st.Started.Format("2006-01-02 15:04"), strings.Join(changes, "; "))
+		return nil, st.changedError(changes)
 	}
 	return st, nil
+}
+
+func (st *State) changedError(changes []string) error {
+	return fmt.Errorf("campaign %s began %s, and has changed since: %s: undo that, or give the campaign a new name",
+		st.Campaign.Name, st.Started.Format("2006-01-02 15:04"), strings.Join(changes, "; "))
 }
 
 // save replaces the state on stable storage.
