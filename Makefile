@@ -20,7 +20,7 @@ demo: tools-demo build ## a census of a simulated Internet with the real ZMap, e
 
 .PHONY: test
 test: tools-test .venv/ready build test-module ## all tests
-	go test -race -p 1 -count=1 ./...
+	go test -race -p 1 -count=1 -timeout 25m ./...
 
 .PHONY: lint
 lint: tools-lint check-format-module ## formatting, vet, staticcheck, shellcheck, generated pages

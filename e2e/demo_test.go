@@ -110,7 +110,7 @@ func checkReadme(t *testing.T, printed string) {
 	}
 	_, rest, _ := strings.Cut(string(readme), "```text\n")
 	shown, _, ok := strings.Cut(rest, "```\n")
-	if !ok || !strings.Contains(shown, "demo: targets") {
+	if !ok || !strings.Contains(shown, "report: demo-out") {
 		t.Fatal("the README shows no output of the demo")
 	}
 	lines := map[string]bool{}

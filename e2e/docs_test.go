@@ -18,7 +18,7 @@ func TestModuleArguments(t *testing.T) {
 		t.Fatal("the module has no help on its arguments")
 	}
 	argument := regexp.MustCompile(`^  ([a-z]+)(?:=(\S+))?(?:  |$)`)
-	byDefault := regexp.MustCompile(`\(default (\w+)\)`)
+	byDefault := regexp.MustCompile(`\(default ([\w-]+)\)`)
 	var said []string // name, values, default, as in the table
 	for line := range strings.Lines(help) {
 		line = strings.TrimSuffix(line, "\n")

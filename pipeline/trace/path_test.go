@@ -81,9 +81,7 @@ var (
 
 func TestFindings(t *testing.T) {
 	const clear = "r r r r h h h h h h h h" // a control over four routers
-	for name, test := range map[string]struct {
-		control, probe, want string
-	}{
+	checkFindings(t, findings{
 		"kept":                         {clear, "k k k k h h h h h h h h", "kept"},
 		"not quoted":                   {clear, "r r r r h h h h h h h h", "not-quoted"},
 		"no router":                    {". . . . h h h h h h h h", ". . . . h h h h h h h h", "not-quoted"},
@@ -137,10 +135,18 @@ func TestFindings(t *testing.T) {
 		"another path's box says so":       {clear, "k k ku k . . . . . . . .", "dropped 4-5"},
 		"the host says so":                 {clear, "k k k k u u u u u u u u", "kept"},
 		"removed, then dropped":            {clear, "k x . . . . . . . . . .", "removed 1-2"},
-	} {
+	}, quiet)
+}
+
+// findings are what is to be found, by name of the case: what came back of the control, of the probe, and the
+// finding with its hops.
+type findings map[string]struct{ control, probe, want string }
+
+func checkFindings(t *testing.T, cases findings, l loss) {
+	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			ttls := span{1, uint8(max(len(strings.Fields(test.control)), len(strings.Fields(test.probe)), 1))}
-			p := judge(evidenceOf(t, test.probe, zmap.ProbeV1), evidenceOf(t, test.control, zmap.ProbePlain), zmap.ProbeV1, ttls, ttls, quiet)
+			p := judge(evidenceOf(t, test.probe, zmap.ProbeV1), evidenceOf(t, test.control, zmap.ProbePlain), zmap.ProbeV1, ttls, ttls, l)
 			got := p.finding
 			if p.placed {
 				got += fmt.Sprintf(" %d-%d", p.after, p.by)
@@ -154,25 +160,13 @@ func TestFindings(t *testing.T) {
 
 // The same silence says less in a run that loses more.
 func TestFindingsOfLossyRun(t *testing.T) {
-	for name, test := range map[string]struct{ control, probe, want string }{
+	checkFindings(t, findings{
 		"two missing":                 {"r r r r . . h h h h h h", "k k k k h h h h h h h h", "kept"},
 		"four missing":                {"r r r r . . . . h h h h", "k k k k h h h h h h h h", "kept"},
 		"a host at the end":           {"r r r r h h h h", "k k k . . . . .", "kept"},
 		"a host that is always there": {"r r r r h h h h h h h h", "k k k . . . . . . . . .", "dropped 3-5"},
 		"a quote tells all the same":  {"r r r r h h h h", "k x x . . . . .", "removed 1-2"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ttls := span{1, uint8(len(strings.Fields(test.control)))}
-			p := judge(evidenceOf(t, test.probe, zmap.ProbeV1), evidenceOf(t, test.control, zmap.ProbePlain), zmap.ProbeV1, ttls, ttls, lossy)
-			got := p.finding
-			if p.placed {
-				got += fmt.Sprintf(" %d-%d", p.after, p.by)
-			}
-			if got != test.want {
-				t.Errorf("got %s, not %s", got, test.want)
-			}
-		})
-	}
+	}, lossy)
 }
 
 // What a run shows of loss: of hosts that answered, from their first answer on.
