@@ -9,7 +9,7 @@ int main(int argc, char **argv)
 	char error[TARGET_FILE_ERROR_BYTES];
 	struct target_file file;
 
-	if (argc != 2 || !target_file_open(argv[1], &file, error)) {
+	if (argc != 2 || !target_file_open(argv[0], argv[1], &file, error)) {
 		puts(argc == 2 ? error : "usage: print_targets FILE");
 		return 1;
 	}
