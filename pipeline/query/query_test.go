@@ -131,7 +131,7 @@ func TestStatements(t *testing.T) {
 		"SELECT 1 AS a, 2 AS a":                                "1,2\n",
 		`SELECT 1 AS "a""b"`:                                   "1\n",
 		"SELECT column_name FROM (DESCRIBE hosts) LIMIT 1":     "scan_id\n",
-		"SHOW TABLES": "history\nhosts\nnetworks\nreplies\nscans\nsources\ntreatments\n",
+		"SHOW TABLES": "grabs\nhistory\nhops\nhosts\nnetworks\npaths\nreplies\nscans\nsources\ntraces\ntreatments\nverifications\n",
 		"SELECT count(*) FROM " + dataset.Literal(dir+"/hosts/**/*.parquet"): "1\n",
 	} {
 		if _, got, _ := strings.Cut(write(t, db, statement, CSV), "\n"); got != want {
